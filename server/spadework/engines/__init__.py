@@ -1,0 +1,80 @@
+"""Engines do the research. One engine is one story, read from top to bottom: `work`.
+
+If nothing was submitted, submit; look; if there is nothing yet, return `Later`; else collect and return a Report.
+A killed job runs `work` again, and the checkpoints in `bench` make it skip what is done and paid for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from spadework_tools.models import Report, Request
+
+from spadework.clock import Clock
+from spadework.job import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Nothing yet: look again in `after_s` seconds. The job waits without holding a task."""
+
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a request will take, before it starts: seconds and the worst case in dollars (0: free)."""
+
+    eta_s: int | None = None
+    cost_usd: float | None = None
+
+
+class Bench(Protocol):
+    """Everything an engine may touch while it works on one job."""
+
+    @property
+    def clock(self) -> Clock:
+        """The injected clock."""
+        ...
+
+    async def progress(
+        self, phase: str, done: int = 0, total: int | None = None, *, sources: int | None = None, note: str = ""
+    ) -> None:
+        """Say where the work is: a phase in words, and how many of how many. Cheap: it is coalesced."""
+        ...
+
+    async def recall(self, step: str) -> bytes | None:
+        """What `keep` stored for this job under `step`, in this or any earlier process."""
+        ...
+
+    async def keep(self, step: str, value: bytes, *, durable: bool = False) -> None:
+        """Store a checkpoint before the next step is taken; `durable` syncs it to disk, which money needs.
+
+        Raises Fenced when the job is no longer ours; a value stays as it was first kept.
+        """
+        ...
+
+    async def snapshot(self, text: str) -> str:
+        """Keep a source's text for later checks; returns its sha256 (hex, of the UTF-8)."""
+        ...
+
+
+class Engine(Protocol):
+    """Who does the research."""
+
+    @property
+    def name(self) -> str:
+        """The word an agent uses for it."""
+        ...
+
+    async def admit(self, request: Request, tier: str | None) -> Estimate:
+        """Judge a request before anything is stored or spent.
+
+        Raises BadRequest (or a kind of it) when it cannot work, with what to change.
+        """
+        ...
+
+    async def work(self, job: Job, bench: Bench) -> Report | Later:
+        """Do the research, or as much as can be done now. Raises EngineFailed when there is no way on."""
+        ...

@@ -1,0 +1,193 @@
+"""Every foreseen failure, with what to do next.
+
+    Trouble
+    ├── BadRequest            the arguments cannot work as they stand
+    │   ├── UnknownArgument   a name that no tool has
+    │   ├── UnknownEngine     an engine or tier nobody serves
+    │   └── BadFolder         a folder that is missing, empty or outside the allowed roots
+    ├── UnknownJob            no such job for this caller (or it is someone else's, which reads the same)
+    ├── JobExpired            the job was here; its retention is over
+    ├── IdempotencyMismatch   a key used before with other arguments
+    ├── NotReady              the report is still being made
+    ├── NoReport              the job ended without one
+    ├── BudgetExceeded        the worst case does not fit the cap
+    ├── MissingKey            an engine needs a key that is not set
+    ├── QueueFull             too many jobs are waiting
+    ├── StorageFull           the disk has no room
+    ├── ReadOnly              the home cannot be written
+    ├── RegistryBusy          another process holds the registry for too long
+    ├── RegistryCorrupt       the registry's files are not what we wrote
+    └── EngineFailed          the engine gave up, in its own words
+
+A message is product text that an agent reads: what happened, why, and what to do next, in two sentences.
+`code` is the stable snake_case name; `str(error)` is `code: message`, the form every door shows.
+"""
+
+from __future__ import annotations
+
+
+class Trouble(Exception):
+    """Something foreseen went wrong; the message says what to do about it."""
+
+    code = "trouble"
+    retryable = False
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+
+class BadRequest(Trouble):
+    """The arguments cannot work as they stand."""
+
+    code = "bad_request"
+
+
+class UnknownArgument(BadRequest):
+    """An argument that the tool does not take; the message names the nearest one it does."""
+
+    code = "unknown_argument"
+
+
+class UnknownEngine(BadRequest):
+    """An engine or tier that nobody serves here."""
+
+    code = "unknown_engine"
+
+
+class BadFolder(BadRequest):
+    """A folder that is missing, empty, not a folder, or outside the allowed roots."""
+
+    code = "bad_folder"
+
+
+class UnknownJob(Trouble):
+    """No such job for this caller; a foreign job reads exactly the same."""
+
+    code = "unknown_job"
+
+    def __init__(self, job_id: str) -> None:
+        shown = job_id if len(job_id) <= 60 else job_id[:60] + "…"
+        super().__init__(
+            f"there is no job {shown!r} for you: the id is wrong, or it is not yours. "
+            "Call check_research without job_ids to list your jobs."
+        )
+
+
+class JobExpired(Trouble):
+    """The job was here, but its retention is over."""
+
+    code = "job_expired"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"the report of {job_id} was kept until its retention ended and is gone. Start it again.")
+
+
+class IdempotencyMismatch(Trouble):
+    """A key that was used before, with other arguments."""
+
+    code = "idempotency_mismatch"
+
+    def __init__(self, key: str, job_id: str, fields: tuple[str, ...]) -> None:
+        self.job_id, self.fields = job_id, fields
+        super().__init__(
+            f"key {key!r} already belongs to {job_id}, whose {', '.join(fields)} differ from these. "
+            f"Use a new key for new work, or call check_research with {job_id}."
+        )
+
+
+class NotReady(Trouble):
+    """The report is still being made."""
+
+    code = "not_ready"
+    retryable = True
+
+
+class NoReport(Trouble):
+    """The job ended without a report."""
+
+    code = "no_report"
+
+
+class BudgetExceeded(Trouble):
+    """The worst case does not fit the cap; nothing was sent."""
+
+    code = "budget_exceeded"
+
+
+class MissingKey(Trouble):
+    """An engine needs a key that is not set."""
+
+    code = "missing_key"
+
+
+class QueueFull(Trouble):
+    """Too many jobs are waiting; nothing was accepted."""
+
+    code = "queue_full"
+    retryable = True
+
+    def __init__(self, queued: int, limit: int, retry_after_s: int = 60) -> None:
+        self.queued, self.limit, self.retry_after_s = queued, limit, retry_after_s
+        super().__init__(
+            f"{queued} jobs are waiting and the limit is {limit}, so this one was not accepted. "
+            f"Try again in {retry_after_s} s, or cancel jobs you no longer need."
+        )
+
+
+class StorageFull(Trouble):
+    """The disk has no room; what was stored before is safe and readable."""
+
+    code = "storage_full"
+    retryable = True
+
+    def __init__(self, where: str = "the registry's disk") -> None:
+        super().__init__(
+            f"{where} is full, so nothing new was stored; earlier jobs and reports are safe. "
+            "Free some space and try again."
+        )
+
+
+class ReadOnly(Trouble):
+    """The home cannot be written; reading still works."""
+
+    code = "read_only"
+
+    def __init__(self, where: str) -> None:
+        super().__init__(
+            f"{where} cannot be written, so no job can be accepted or run; stored reports can still be read. "
+            "Set SPADEWORK_HOME to a writable folder, or restore write permission."
+        )
+
+
+class RegistryBusy(Trouble):
+    """Another process held the registry for longer than we wait."""
+
+    code = "registry_busy"
+    retryable = True
+
+    def __init__(self, waited_s: float) -> None:
+        super().__init__(
+            f"another process held the job registry for {waited_s:.0f} s, so this call changed nothing. Try it again."
+        )
+
+
+class RegistryCorrupt(Trouble):
+    """The registry's files are not what we wrote; nothing was taken for an empty registry."""
+
+    code = "registry_corrupt"
+
+
+class EngineFailed(Trouble):
+    """The engine gave up; the message carries its own words."""
+
+    code = "engine_failed"
+
+    def __init__(self, message: str, *, code: str | None = None, retryable: bool = False) -> None:
+        super().__init__(message)
+        if code is not None:
+            self.code = code
+        self.retryable = retryable

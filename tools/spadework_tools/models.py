@@ -1,0 +1,244 @@
+"""The shapes an agent sees: what it hands in, the ticket it gets, and the report it comes back for.
+
+Everything here is frozen and knows nothing of how a job is kept or run. Times are Unix seconds (UTC), durations
+seconds, money US dollars, and every text position a half-open pair of code points.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Effort = Literal["low", "medium", "high"]
+View = Literal["brief", "outline", "section", "citations", "data", "evidence", "full"]
+
+
+class Frozen(BaseModel):
+    """A value that never changes once made; an unknown field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Status(StrEnum):
+    """Where a job is in its life; the last three are terminal and never change."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    NEEDS_INPUT = "needs_input"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the job has ended."""
+        return self in (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
+
+
+class Outcome(StrEnum):
+    """How much a completed job found."""
+
+    FULL = "full"
+    PARTIAL = "partial"
+    NO_EVIDENCE = "no_evidence"
+
+
+class Request(Frozen):
+    """One research request as the agent states it (`start_research`'s arguments)."""
+
+    question: Annotated[str, Field(min_length=3, max_length=20_000)]
+    engine: Annotated[str, Field(min_length=1, max_length=80)] = "auto"
+    effort: Effort = "medium"
+    include_domains: Annotated[tuple[str, ...], Field(max_length=50)] = ()
+    exclude_domains: Annotated[tuple[str, ...], Field(max_length=50)] = ()
+    published_after: str | None = None
+    published_before: str | None = None
+    folders: Annotated[tuple[str, ...], Field(max_length=20)] = ()
+    output_schema: dict[str, Any] | None = None
+    records: tuple[dict[str, Any], ...] = ()
+    follow_up_to: str | None = None
+    max_cost_usd: Annotated[float, Field(gt=0)] | None = None
+    webhook_url: str | None = None
+    idempotency_key: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    label: Annotated[str, Field(max_length=80)] | None = None
+
+
+class Fault(Frozen):
+    """Why a job failed or waits: a stable snake_case code, and two sentences for the reader."""
+
+    code: str
+    message: str
+
+
+class Ticket(Frozen):
+    """What `start_research` returns: the job is durable, and this is how to come back to it."""
+
+    job_id: str
+    status: Status
+    created: bool
+    engine: str
+    poll_after_s: int
+    eta_s: int | None = None
+    cost_estimate_usd: float | None = None
+    expires_at: float | None = None
+
+
+class Standing(Frozen):
+    """One job's line in `check_research`; `progress` runs from 0 to 1."""
+
+    job_id: str
+    status: Status
+    outcome: Outcome | None = None
+    label: str | None = None
+    phase: str = ""
+    progress: float | None = None
+    sources: int = 0
+    elapsed_s: int = 0
+    eta_s: int | None = None
+    error: Fault | None = None
+
+
+class Standings(Frozen):
+    """What `check_research` returns. `since` names this moment for the next call; `cursor` the next older page."""
+
+    jobs: tuple[Standing, ...]
+    poll_after_s: int | None
+    since: str
+    cursor: str | None = None
+    unchanged: bool = False
+
+
+class Cancelled(Frozen):
+    """What `cancel_research` returns; `note` says what goes on elsewhere and may be billed."""
+
+    job_id: str
+    status: Status
+    changed: bool
+    note: str
+
+
+class Page(Frozen):
+    """A part of one view of a report: `text` is `whole[start:end]`, `sha256` that of the whole's UTF-8.
+
+    Pages read from the first cursor to the last join to exactly the whole text.
+    """
+
+    job_id: str
+    view: View
+    text: str
+    start: int
+    end: int
+    total: int
+    sha256: str
+    cursor: str | None = None
+
+
+class Target(Frozen):
+    """What a citation or basis speaks of: a span of the report's text, a JSON pointer into its data, or all of it."""
+
+    kind: Literal["span", "pointer", "document"] = "document"
+    start: int | None = None
+    end: int | None = None
+    pointer: str | None = None
+
+
+class Verdict(Frozen):
+    """One check's finding on one axis. `detail` holds what the finding rests on; a check that did not run says so."""
+
+    verdict: str = "not_checked"
+    method: str | None = None
+    detail: dict[str, Any] = Field(default_factory=dict)
+
+
+class Verdicts(Frozen):
+    """The three separate axes of a citation's check; they are never folded into one yes or no."""
+
+    url: Verdict = Verdict()
+    quote: Verdict = Verdict()
+    support: Verdict = Verdict()
+
+
+class Source(Frozen):
+    """A page or file the engine cited, searched or read; `sha256` names its kept snapshot text."""
+
+    id: str
+    url: str | None = None
+    path: str | None = None
+    title: str = ""
+    published: str | None = None
+    accessed: float | None = None
+    sha256: str | None = None
+    seen_as: Literal["cited", "searched", "fetched"] = "fetched"
+
+
+class Citation(Frozen):
+    """A claim's pointer into a source. Where a snapshot is kept, `snapshot[start:end] == quote` always holds."""
+
+    id: str
+    source_id: str
+    target: Target = Target()
+    quote: str = ""
+    start: int | None = None
+    end: int | None = None
+    page: int | None = None
+    line: int | None = None
+    section: str | None = None
+    fragment_url: str | None = None
+    verdicts: Verdicts = Verdicts()
+
+
+class Confidence(Frozen):
+    """How sure the vendor says it is: its level in our words, a score from 0 to 1, and its own wording."""
+
+    level: Literal["low", "medium", "high"] | None = None
+    score: float | None = None
+    raw: str | None = None
+
+
+class Basis(Frozen):
+    """The vendor's reasoning and confidence for a field or claim, and the citations it rests on."""
+
+    target: Target
+    reasoning: str = ""
+    confidence: Confidence = Confidence()
+    citation_ids: tuple[str, ...] = ()
+
+
+class Cost(Frozen):
+    """What a job cost, and how we know: reported by the vendor, computed from its price table, estimated, unknown."""
+
+    amount: float | None = None
+    unit: str = "usd"
+    kind: Literal["reported", "computed", "estimated", "unknown"] = "unknown"
+
+
+class Provenance(Frozen):
+    """Who made the report, with what and when; `warnings` lists everything the reader should know went otherwise."""
+
+    engine: str
+    tier: str | None = None
+    model: str | None = None
+    mode: str | None = None
+    vendor_ids: dict[str, str] = Field(default_factory=dict)
+    started_at: float | None = None
+    finished_at: float | None = None
+    adapter: str | None = None
+    verified_on: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class Report(Frozen):
+    """The result of a job: Markdown with `[c12]` marks, its data, and everything needed to check it."""
+
+    text: str
+    outcome: Outcome = Outcome.FULL
+    data: Any = None
+    schema_ok: bool | None = None
+    sources: tuple[Source, ...] = ()
+    citations: tuple[Citation, ...] = ()
+    basis: tuple[Basis, ...] = ()
+    usage: dict[str, Any] = Field(default_factory=dict)
+    cost: Cost = Cost()
+    provenance: Provenance
