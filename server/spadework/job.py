@@ -12,6 +12,7 @@ import secrets
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
+
 from spadework_tools.models import Fault, Outcome, Request, Status
 
 #: What may follow what. A terminal status has no way out; a running job goes back to the queue when its worker dies.

@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from spadework_tools.models import Report, Request
-
 from spadework.clock import Clock
 from spadework.job import Job
+from spadework_tools.models import Report, Request
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from spadework_tools.models import Status
-
 from spadework.job import Event, Job
+from spadework_tools.models import Status
 
 
 class Fenced(Exception):
