@@ -77,3 +77,11 @@ class Engine(Protocol):
     async def work(self, job: Job, bench: Bench) -> Report | Later:
         """Do the research, or as much as can be done now. Raises EngineFailed when there is no way on."""
         ...
+
+    async def stop(self, job: Job, bench: Bench) -> Report | str:
+        """End a job whose caller asked for it, after `work` has been left.
+
+        Returns the report where the work was done all the same (a cancel that raced with completion), else what
+        goes on elsewhere and may be billed, in words ("" when nothing does).
+        """
+        ...
