@@ -6,10 +6,11 @@ seconds, money US dollars, and every text position a half-open pair of code poin
 
 from __future__ import annotations
 
+from datetime import date
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Effort = Literal["low", "medium", "high"]
 View = Literal["brief", "outline", "section", "citations", "data", "evidence", "full"]
@@ -45,24 +46,68 @@ class Outcome(StrEnum):
     NO_EVIDENCE = "no_evidence"
 
 
-class Request(Frozen):
-    """One research request as the agent states it (`start_research`'s arguments)."""
+Domain = Annotated[str, Field(min_length=3, max_length=253, pattern=r"^[^\s/:]+\.[^\s/:]+$")]
+Day = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 
-    question: Annotated[str, Field(min_length=3, max_length=20_000)]
-    engine: Annotated[str, Field(min_length=1, max_length=80)] = "auto"
-    effort: Effort = "medium"
-    include_domains: Annotated[tuple[str, ...], Field(max_length=50)] = ()
-    exclude_domains: Annotated[tuple[str, ...], Field(max_length=50)] = ()
-    published_after: str | None = None
-    published_before: str | None = None
-    folders: Annotated[tuple[str, ...], Field(max_length=20)] = ()
-    output_schema: dict[str, Any] | None = None
-    records: tuple[dict[str, Any], ...] = ()
-    follow_up_to: str | None = None
-    max_cost_usd: Annotated[float, Field(gt=0)] | None = None
-    webhook_url: str | None = None
-    idempotency_key: Annotated[str, Field(min_length=1, max_length=255)] | None = None
-    label: Annotated[str, Field(max_length=80)] | None = None
+
+class Request(Frozen):
+    """One research request as the agent states it (`start_research`'s arguments).
+
+    Some clients strip defaults and bounds from the schema they show, so the descriptions state both.
+    """
+
+    question: str = Field(
+        min_length=3,
+        max_length=20_000,
+        description="Self-contained (the researcher cannot see this conversation), 3-20000 characters",
+    )
+    engine: str = Field(
+        "auto",
+        min_length=1,
+        max_length=80,
+        description="auto (default), or a name with optional tier: parallel:ultra",
+    )
+    effort: Effort = Field("medium", description="Default medium; about 1, 5, 30 minutes")
+    include_domains: tuple[Domain, ...] = Field((), max_length=50, description="Only these sites: example.org")
+    exclude_domains: tuple[Domain, ...] = Field((), max_length=50)
+    published_after: Day | None = Field(None, description="YYYY-MM-DD")
+    published_before: Day | None = None
+    folders: tuple[Annotated[str, Field(min_length=1, max_length=4096)], ...] = Field(
+        (), max_length=20, description="Local folders to research, within the allowed roots"
+    )
+    output_schema: dict[str, Any] | None = Field(None, description="JSON Schema for data beside the text")
+    records: tuple[dict[str, Any], ...] = Field(
+        (), max_length=10_000, description="Rows to enrich: one result row each, by output_schema"
+    )
+    follow_up_to: str | None = Field(None, max_length=80, description="An earlier job_id to build on")
+    max_cost_usd: float | None = Field(None, gt=0, le=100_000, description="Refuse to start if it could cost more")
+    webhook_url: str | None = Field(None, max_length=2_000, description="Told once when the job ends")
+    idempotency_key: str | None = Field(
+        None, min_length=1, max_length=255, description="Same key and arguments: same job, never bought twice"
+    )
+    label: str | None = Field(None, max_length=80, description="Your name for it")
+
+    @field_validator("question")
+    @classmethod
+    def _says_something(cls, question: str) -> str:
+        if len(question.strip()) < 3:
+            raise ValueError("has fewer than 3 characters that are not white space")
+        return question
+
+    @field_validator("published_after", "published_before")
+    @classmethod
+    def _is_a_day(cls, day: str | None) -> str | None:
+        if day is not None:
+            date.fromisoformat(day)
+        return day
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.records and self.output_schema is None:
+            raise ValueError("records need an output_schema that says what each result row holds")
+        if self.published_after and self.published_before and self.published_after > self.published_before:
+            raise ValueError("published_after lies behind published_before")
+        return self
 
 
 class Fault(Frozen):
