@@ -120,8 +120,11 @@ class JobStore(Protocol):
         """The store's change counter; a job's `version` is its value at the job's last change."""
         ...
 
-    async def changed(self, since: int, timeout_s: float) -> int:
-        """Wait until the counter passes `since` or the time is over; returns the counter. Wakes across processes."""
+    async def changed(self, since: int, timeout_s: float, look_s: float = 0.05) -> int:
+        """Wait until the counter passes `since` or the time is over; returns the counter.
+
+        Wakes across processes, whose changes are looked for every `look_s` seconds: who waits idly asks for more.
+        """
         ...
 
     async def due_in(self) -> float | None:
