@@ -8,12 +8,29 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
+from spadework_tools.errors import Trouble
+
+
+class Unreadable(Trouble):
+    """One source could not be read; the engine goes on with the others and names this one in its warnings.
+
+    `reason` is a stable snake_case word: `corrupt`, `encrypted`, `no_text_layer`, `too_large`, `empty`, `binary`,
+    `unknown_type`, `not_regular`, `moved`, `gone` or `denied`. `detail` is the sentence a person reads.
+    """
+
+    code = "unreadable"
+
+    def __init__(self, reason: str, detail: str) -> None:
+        self.reason, self.detail = reason, detail
+        super().__init__(detail)
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
     """A half-open span of a document's text: a paragraph, list item, table cell, code block or heading.
 
-    `level` is 1 to 6 for a heading and 0 for anything else.
+    `level` is 1 to 6 for a heading and 0 for anything else. `kind` is `text`, `heading`, `item`, `cell`, `quote`,
+    `code` or `table`; in the last two every line stands for itself.
     """
 
     start: int

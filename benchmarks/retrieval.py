@@ -1,0 +1,100 @@
+"""Measure the local engine's retrieval on a question set: `python benchmarks/retrieval.py SET_FOLDER`.
+
+The folder holds `corpus.jsonl` ({id, title, text} a line) and `queries.jsonl` ({id, question, gold: [ids]}). Each
+passage is one document and goes through the same index and ranking as a job's files. Prints one JSON object: shares
+in per cent, times in seconds and milliseconds, resident memory at its peak in MB.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from spadework.engines.local.document import Block, Document
+from spadework.engines.local.index import Index, Stamp
+from spadework.engines.local.retrieve import Weights, rank
+
+
+def main(folder: Path) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as home, Index(Path(home) / "set.db") as index:
+        began = time.perf_counter()
+        ids = fill(index, folder / "corpus.jsonl")
+        built = time.perf_counter() - began
+        scores: list[tuple[float, float, float, float]] = []
+        times: list[float] = []
+        weights = Weights(index)
+        for query in lines(folder / "queries.jsonl"):
+            began = time.perf_counter()
+            found = documents(index, query["question"], weights, ids)
+            times.append((time.perf_counter() - began) * 1000)
+            gold = {str(name) for name in query.get("gold") or ()}
+            if gold:
+                scores.append(judge(found, gold))
+    columns = list(zip(*scores, strict=True)) or [(0.0,)] * 4
+    means = [round(100 * sum(column) / len(column), 1) for column in columns]
+    return {
+        "set": folder.name,
+        "passages": len(ids),
+        "questions": len(times),
+        "recall@2": means[0],
+        "recall@5": means[1],
+        "all@8": means[2],
+        "ndcg@10": means[3],
+        "index_s": round(built, 2),
+        "query_ms_p50": round(at(times, 0.50), 1),
+        "query_ms_p95": round(at(times, 0.95), 1),
+        "rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+    }
+
+
+def lines(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            if line.strip():
+                yield json.loads(line)
+
+
+def fill(index: Index, corpus: Path) -> dict[str, str]:
+    """Index every passage under a path of its own; returns passage id by path."""
+    ids: dict[str, str] = {}
+    with index.writing():
+        for number, passage in enumerate(lines(corpus)):
+            path, text = f"/set/{number}", passage.get("text") or ""
+            ids[path] = str(passage["id"])
+            whole = (Block(0, len(text)),) if text else ()
+            document = Document(path=path, title=passage.get("title") or "", text=text, blocks=whole)
+            index.add(document, Stamp(number, len(text), document.sha256))
+    return ids
+
+
+def documents(index: Index, question: str, weights: Weights, ids: dict[str, str]) -> list[str]:
+    """Passage ids by the rank of each document's best chunk."""
+    hits = rank(index, question, limit=60, weights=weights)
+    return [ids[path] for path in dict.fromkeys(hit.passage.path for hit in hits)]
+
+
+def judge(found: Sequence[str], gold: set[str]) -> tuple[float, float, float, float]:
+    """Recall at 2 and 5, whether all gold stands in the first 8, and nDCG at 10 with binary gains."""
+    gained = sum(1 / math.log2(place + 2) for place, name in enumerate(found[:10]) if name in gold)
+    ideal = sum(1 / math.log2(place + 2) for place in range(min(10, len(gold))))
+    recall = [len(gold & set(found[:k])) / len(gold) for k in (2, 5)]
+    return recall[0], recall[1], float(gold <= set(found[:8])), gained / ideal
+
+
+def at(values: Sequence[float], share: float) -> float:
+    """The value that this share of the values does not pass."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1)] if ordered else 0.0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python benchmarks/retrieval.py SET_FOLDER")
+    print(json.dumps(main(Path(sys.argv[1]))))

@@ -1,0 +1,274 @@
+"""Writing the report: quotes word for word, grouped by question and source, and nothing in our own words but labels.
+
+The calling agent writes the prose. What is printed here was checked before: every quote is a slice of its snapshot.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from spadework.engines.local.figures import conflicts
+from spadework.engines.local.intake import Reading
+from spadework.engines.local.select import Finding, Quote
+from spadework_tools.models import Citation, Cost, Outcome, Provenance, Report, Source, Target, Verdict, Verdicts
+
+#: How many files are named in the warnings; the rest is counted.
+NAMED = 50
+METHOD = "quote-check@1"
+
+_MARK = re.compile(r"\[(?=c\d+\])")
+_NOTE = (
+    "Extractive report: every passage below is quoted word for word from the files that were read. "
+    "No model wrote or summarised anything; the conclusions are yours to draw."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that a report is written from, as it is kept between runs."""
+
+    findings: tuple[Finding, ...]
+    reading: Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What surrounds a report: its question, its times (Unix seconds), how paths are shown, and what to warn of."""
+
+    question: str
+    started_at: float
+    finished_at: float
+    shown: Callable[[str], str]
+    warnings: tuple[str, ...] = ()
+
+
+def report(evidence: Evidence, around: Circumstances) -> Report:
+    """The report on what was found; without any evidence one that says so and nothing else."""
+    quotes = _distinct(quote for finding in evidence.findings for quote in finding.quotes)
+    writer = _Writer(quotes, around)
+    if quotes:
+        writer.body(evidence)
+    else:
+        writer.say(_nothing(evidence))
+    judgements = {finding.judgement for finding in evidence.findings}
+    full = judgements == {"found"}
+    reading = evidence.reading
+    return Report(
+        text=writer.text(),
+        outcome=Outcome.NO_EVIDENCE if not quotes else Outcome.FULL if full else Outcome.PARTIAL,
+        sources=tuple(writer.sources.values()),
+        citations=writer.citations(),
+        usage={"files": reading.files, "passages": reading.passages, "characters": reading.characters},
+        cost=Cost(amount=0.0, kind="computed"),
+        provenance=Provenance(
+            engine="local",
+            mode="extractive",
+            adapter="local@1",
+            started_at=around.started_at,
+            finished_at=around.finished_at,
+            warnings=around.warnings + _unread(reading),
+        ),
+    )
+
+
+class _Writer:
+    """Puts the text together and remembers where each citation first stands in it."""
+
+    def __init__(self, quotes: Sequence[Quote], around: Circumstances) -> None:
+        self._around = around
+        self._ids = {_place(quote): f"c{number}" for number, quote in enumerate(quotes, 1)}
+        self._quotes = {_place(quote): quote for quote in quotes}
+        self._targets: dict[str, Target] = {}
+        self._pieces: list[str] = []
+        self._length = 0
+        self.sources = self._cited(quotes)
+
+    def text(self) -> str:
+        return "".join(self._pieces)
+
+    def say(self, text: str) -> None:
+        """A paragraph."""
+        self._put(f"{text}\n" if not self._pieces else f"\n{text}\n")
+
+    def _put(self, text: str) -> None:
+        self._pieces.append(text)
+        self._length += len(text)
+
+    def body(self, evidence: Evidence) -> None:
+        self.say(f"# {_line(self._around.question, 300)}")
+        self.say(_NOTE)
+        self.say("## Best evidence")
+        for quote in _best(evidence.findings):
+            self._quote(quote, f"{self._name(quote)}{_where(quote)}")
+        for finding in evidence.findings:
+            self._finding(finding, alone=len(evidence.findings) == 1)
+        self._read(evidence)
+
+    def _finding(self, finding: Finding, *, alone: bool) -> None:
+        self.say("## What the files say" if alone else f"## {_line(finding.question, 200)}")
+        self.say(_verdict(finding))
+        grouped: dict[str, list[Quote]] = {}
+        for quote in finding.quotes:
+            grouped.setdefault(quote.path, []).append(quote)
+        for group in grouped.values():
+            self.say(f"**{self._name(group[0])}**")
+            for quote in group:
+                self._quote(quote, _where(quote).strip(" ,") or "the file")
+        self._disagreements(finding)
+
+    def _quote(self, quote: Quote, label: str) -> None:
+        mark = self._ids[_place(quote)]
+        self.say(f"{label}:")
+        self._put("\n")
+        start = self._length
+        self._put("> " + _shown(quote.text).replace("\n", "\n> ") + f" [{mark}]")
+        self._targets.setdefault(mark, Target(kind="span", start=start + 2, end=self._length))
+        self._put("\n")
+
+    def _disagreements(self, finding: Finding) -> None:
+        found = conflicts(finding.quotes)
+        if not found:
+            return
+        self.say("**Figures that differ between sources**")
+        lines: list[str] = []
+        for conflict in found:
+            sides: list[str] = []
+            for at, figure in zip((conflict.left, conflict.right), conflict.figures, strict=True):
+                quote = finding.quotes[at]
+                sides.append(f"{figure} in {self._name(quote)} [{self._ids[_place(quote)]}]")
+            lines.append("- " + "; ".join(sides))
+        self.say("\n".join(lines))
+
+    def _read(self, evidence: Evidence) -> None:
+        reading = evidence.reading
+        self.say("## What was read")
+        self.say(
+            f"{_count(reading.files, 'file')} in {_count(reading.passages, 'passage')}; "
+            f"{_count(len(self.sources), 'file')} quoted above."
+        )
+        for label, items in (("Not read", reading.unread), ("Passed over", reading.left_out)):
+            if items:
+                self.say(f"{label}: {_reasons(items)}.")
+
+    def _name(self, quote: Quote) -> str:
+        path = self._around.shown(quote.path)
+        title = _line(quote.title, 120).replace("*", "")
+        return f"`{path}`" if not title or title == path else f"{title} (`{path}`)"
+
+    def _cited(self, quotes: Sequence[Quote]) -> dict[str, Source]:
+        sources: dict[str, Source] = {}
+        for quote in quotes:
+            if quote.path not in sources:
+                sources[quote.path] = Source(
+                    id=f"s{len(sources) + 1}",
+                    path=quote.path,
+                    title=quote.title,
+                    published=quote.published,
+                    accessed=self._around.finished_at,
+                    sha256=quote.sha256,
+                    seen_as="cited",
+                )
+        return sources
+
+    def citations(self) -> tuple[Citation, ...]:
+        checked = Verdicts(quote=Verdict(verdict="verbatim", method=METHOD))
+        return tuple(
+            Citation(
+                id=mark,
+                source_id=self.sources[self._quotes[place].path].id,
+                target=self._targets[mark],
+                quote=self._quotes[place].text,
+                start=self._quotes[place].start,
+                end=self._quotes[place].end,
+                page=self._quotes[place].page,
+                line=self._quotes[place].line,
+                section=self._quotes[place].heading or None,
+                verdicts=checked,
+            )
+            for place, mark in self._ids.items()
+        )
+
+
+def _place(quote: Quote) -> tuple[str, int, int]:
+    return quote.path, quote.start, quote.end
+
+
+def _distinct(quotes: Iterable[Quote]) -> list[Quote]:
+    return list({_place(quote): quote for quote in quotes}.values())
+
+
+def _best(findings: Sequence[Finding]) -> list[Quote]:
+    """The strongest quote or two: of one question its best two if they are close, of several the best of each."""
+    answered = [finding.quotes for finding in findings if finding.quotes]
+    if len(answered) > 1:
+        return _distinct(quotes[0] for quotes in answered)[:2]
+    first, *others = answered[0]
+    close = [quote for quote in others[:1] if quote.score >= 0.75 * first.score]
+    return [first, *close]
+
+
+def _verdict(finding: Finding) -> str:
+    has, lacks = _listed(finding.covered), _listed(finding.open)
+    if finding.judgement == "not found":
+        return f"**Not found**: nothing that was read covers {lacks}."
+    word = "Found" if finding.judgement == "found" else "Partial"
+    return (
+        f"**{word}**: the quotes cover {has}; not covered: {lacks}."
+        if lacks
+        else f"**{word}**: the quotes cover {has}."
+    )
+
+
+def _nothing(evidence: Evidence) -> str:
+    reading = evidence.reading
+    if not reading.files:
+        missing = reading.unread or reading.left_out
+        named = ", ".join(f"{_line(name, 80)} ({reason})" for name, reason in missing[:5])
+        more = f" and {len(missing) - 5:,} more" if len(missing) > 5 else ""
+        return f"Nothing was found, since no file could be read: {named}{more}."
+    wanted = dict.fromkeys(word for finding in evidence.findings for word in finding.open)
+    text = f"Nothing was found for {_listed(tuple(wanted))} in the {_count(reading.files, 'file')} that were read."
+    return f"{text} Not read: {_reasons(reading.unread)}; the warnings name them." if reading.unread else text
+
+
+def _unread(reading: Reading) -> tuple[str, ...]:
+    """A line for each file that one would expect to have been read, up to a cap, then how many more."""
+    missing = reading.unread if reading.files else reading.unread or reading.left_out
+    lines = [f"{_line(name, 200)} was not read: {reason}" for name, reason in missing[:NAMED]]
+    return (*lines, f"{len(missing) - NAMED:,} more files were not read") if len(missing) > NAMED else tuple(lines)
+
+
+def _where(quote: Quote) -> str:
+    place = f"page {quote.page}" if quote.page else f"line {quote.line}" if quote.line else ""
+    return "".join(f", {part}" for part in (_line(quote.heading, 160), place) if part)
+
+
+def _shown(text: str) -> str:
+    """A quote as printed: wrapped prose in one line, code in its own, and nothing in it that passes for our marks."""
+    safe = _MARK.sub("&#91;", text)
+    lines = [line.rstrip() for line in safe.splitlines() if line.strip()]
+    coded = "\n    " in safe or sum(map(safe.count, "(){}[]=_;<>")) > len(safe) / 20
+    return "\n".join(lines) if coded else " ".join(line.strip() for line in lines)
+
+
+def _reasons(skipped: Sequence[tuple[str, str]]) -> str:
+    counted = Counter(reason for _, reason in skipped)
+    return ", ".join(f"{count} {reason}" for reason, count in counted.most_common())
+
+
+def _listed(words: Sequence[str]) -> str:
+    return ", ".join(_line(word, 60) for word in words[:20]) + (
+        f" and {len(words) - 20} more" if len(words) > 20 else ""
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _line(text: str, most: int) -> str:
+    flat = " ".join(_MARK.sub("&#91;", text).split())
+    return flat if len(flat) <= most else flat[: most - 1].rstrip() + "…"
