@@ -34,7 +34,8 @@ class Job(BaseModel):
     """One research request and where it stands.
 
     The store keeps ownership, fences and due times beside it; they are no business of who reads a job.
-    `version` is the store's change counter at the last write, `seq` the number of this job's last event.
+    `version` is the store's change counter at the last write, `seq` the number of this job's last event, `begun` the
+    boot id and boot time of the first work on it, from which its deadline counts.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -59,6 +60,7 @@ class Job(BaseModel):
     started_at: float | None = None
     finished_at: float | None = None
     deadline_s: float | None = None
+    begun: tuple[str, float] | None = None
     expires_at: float | None = None
     cancel_requested: bool = False
     claims: int = 0

@@ -28,11 +28,11 @@ _WORDS = {
 
 
 def complaint(error: ErrorDetails) -> str:
-    """One validation error as product text."""
+    """One validation error as a clause that names the place and what it can take."""
     place = ".".join(str(part) for part in error["loc"])
     plain = f"cannot be used: {error['msg'][0].lower()}{error['msg'][1:]}"
     why = _WORDS.get(error["type"], plain).format(**error.get("ctx", {}))
-    return f"{place} {why}".strip() + ". Correct it and call again; nothing was done."
+    return f"{place} {why}".strip()
 
 
 def unknown(tool: str, name: str, known: Sequence[str]) -> str:

@@ -17,6 +17,9 @@
     ├── ReadOnly              the home cannot be written
     ├── RegistryBusy          another process holds the registry for too long
     ├── RegistryCorrupt       the registry's files are not what we wrote
+    ├── EgressRefused         an address that the guard lets nobody reach
+    ├── Unreachable           no usable connection to the other side, or its answer was lost
+    ├── BadReply              an answer that came, and cannot be used
     └── EngineFailed          the engine gave up, in its own words
 
 A message is product text that an agent reads: what happened, why, and what to do next, in two sentences.
@@ -119,9 +122,13 @@ class BudgetExceeded(Trouble):
 
 
 class MissingKey(Trouble):
-    """An engine needs a key that is not set."""
+    """An engine needs a key that is not set; `variables` are those that may hold it."""
 
     code = "missing_key"
+
+    def __init__(self, message: str, variables: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.variables = variables
 
 
 class QueueFull(Trouble):
@@ -179,6 +186,44 @@ class RegistryCorrupt(Trouble):
     """The registry's files are not what we wrote; nothing was taken for an empty registry."""
 
     code = "registry_corrupt"
+
+
+class SchemaNewer(RegistryCorrupt):
+    """A newer spadework wrote the registry; its files were left untouched."""
+
+    code = "schema_newer"
+
+
+class BadHome(Trouble):
+    """The home folder cannot carry a registry: a network file system, or a name that leads elsewhere."""
+
+    code = "bad_home"
+
+
+class EgressRefused(Trouble):
+    """An address that the guard lets nobody reach; no byte was sent."""
+
+    code = "egress_refused"
+
+
+class Unreachable(Trouble):
+    """No usable connection to the other side, or its answer was lost.
+
+    `sent` says whether a byte of the request may have left: False proves that the other side never saw it.
+    """
+
+    code = "unreachable"
+    retryable = True
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        super().__init__(message)
+        self.sent = sent
+
+
+class BadReply(Trouble):
+    """An answer that came, and cannot be used: too large, cut off, or not what it says it is."""
+
+    code = "bad_upstream_response"
 
 
 class EngineFailed(Trouble):

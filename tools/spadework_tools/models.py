@@ -149,7 +149,7 @@ class Standings(Frozen):
     """What `check_research` returns. `since` names this moment for the next call; `cursor` the next older page."""
 
     jobs: tuple[Standing, ...]
-    poll_after_s: int | None
+    poll_after_s: int | None = None
     since: str
     cursor: str | None = None
     unchanged: bool = False

@@ -6,12 +6,13 @@ from typing import Any, TypeAlias, cast
 
 Node: TypeAlias = dict[str, Any]
 
-#: What a model cannot use before it has erred; the complaint about the value then says it in words.
-_BOUNDS = frozenset({"minLength", "maxLength", "pattern", "exclusiveMinimum"})
+#: What says nothing to a model before it has erred: each bound and default that matters stands in a description too, since some
+#: clients strip it here, and the complaint about a value says it in words.
+_NOISE = frozenset({"title", "$defs", "default", "pattern", "exclusiveMinimum", "minLength", "maxLength", "maxItems"})
 
 
 def lean(schema: Node) -> Node:
-    """A schema without titles, null alternatives, empty defaults and references, closed to unknown arguments."""
+    """A schema without titles, null alternatives, bounds, defaults and references, closed to unknown arguments."""
     definitions = cast("dict[str, Node]", schema.get("$defs", {}))
     slim = cast("Node", _walk({key: value for key, value in schema.items() if key != "description"}, definitions))
     return {**slim, "additionalProperties": False}
@@ -28,8 +29,6 @@ def _walk(node: Any, definitions: dict[str, Node]) -> Any:
         if key == "properties":
             # A property may itself be called "title" or "default": only its value is a schema.
             slim[key] = {name: _walk(inner, definitions) for name, inner in value.items()}
-        elif key == "items":
-            slim[key] = {name: inner for name, inner in _walk(value, definitions).items() if name not in _BOUNDS}
         elif _telling(key, value):
             slim[key] = _walk(value, definitions)
     return slim
@@ -47,8 +46,4 @@ def _inlined(node: Node, definitions: dict[str, Node]) -> Node:
 
 
 def _telling(key: str, value: Any) -> bool:
-    if key == "default":
-        return value not in (None, [], "")
-    return key not in {"title", "$defs", "pattern", "exclusiveMinimum"} and not (
-        key == "additionalProperties" and value is True
-    )
+    return key not in _NOISE and not (key == "additionalProperties" and value is True)

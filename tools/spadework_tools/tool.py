@@ -82,4 +82,5 @@ class Tool(Generic[A]):
         try:
             return self.arguments.model_validate(arguments)
         except ValidationError as error:
-            raise BadRequest(complaint(error.errors()[0])) from None
+            wrong = complaint(error.errors()[0])
+            raise BadRequest(f"{wrong}, so nothing was done. Correct it and call again.") from None

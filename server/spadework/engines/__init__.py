@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from spadework.clock import Clock
+from spadework.egress import Egress
 from spadework.job import Job
+from spadework.ledger import Ledger
 from spadework_tools.models import Report, Request
 
 
@@ -23,10 +25,16 @@ class Later:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a request will take, before it starts: seconds and the worst case in dollars (0: free)."""
+    """What a request will take, before it starts: seconds and the worst case in dollars (0: free).
+
+    `request` is the request as settled for this engine (folders made absolute), where that differs; `deadline_s` how
+    long it may take in all before it is given up, where the desk's own limits do not fit.
+    """
 
     eta_s: int | None = None
     cost_usd: float | None = None
+    request: Request | None = None
+    deadline_s: float | None = None
 
 
 class Bench(Protocol):
@@ -52,6 +60,31 @@ class Bench(Protocol):
 
         Raises Fenced when the job is no longer ours; a value stays as it was first kept.
         """
+        ...
+
+    @property
+    def http(self) -> Egress:
+        """The guarded HTTP client, the only way out."""
+        ...
+
+    @property
+    def ledger(self) -> Ledger:
+        """Where money is reserved before a byte leaves, and booked when it is known."""
+        ...
+
+    def key(self, name: str) -> str:
+        """A vendor's key (`perplexity`), a secret: never logged, kept or shown.
+
+        Raises MissingKey, which names the variables that may hold it.
+        """
+        ...
+
+    def setting(self, name: str) -> str | None:
+        """A setting by its variable's name (`SPADEWORK_PERPLEXITY_BASE_URL`), or None where it is not set."""
+        ...
+
+    async def earlier(self) -> Report | None:
+        """The report of the job that this one follows up, or None where there is none (any more)."""
         ...
 
     async def snapshot(self, text: str) -> str:

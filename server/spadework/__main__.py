@@ -1,0 +1,5 @@
+"""`python -m spadework` is the `spadework` command."""
+
+from spadework.entry import main
+
+main()

@@ -1,0 +1,149 @@
+"""The bench: everything an engine may touch while it works on one job, written down under the job's lease."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from spadework.caller import Callers
+from spadework.clock import Clock
+from spadework.egress import Egress
+from spadework.job import Event, Job
+from spadework.ledger import Ledger
+from spadework.registry import Change, JobStore, Lease
+from spadework.settings import PREFIX, Settings
+from spadework_tools.errors import JobExpired, MissingKey, UnknownJob
+from spadework_tools.models import Fault, Report
+
+#: Progress is written at most this often, since every write wakes whoever waits for the job.
+COALESCE_S = 1.0
+
+
+@dataclass(frozen=True)
+class Kit:
+    """What every bench of this process shares."""
+
+    store: JobStore
+    clock: Clock
+    http: Egress
+    ledger: Ledger
+    settings: Settings
+    callers: Callers = field(default_factory=Callers)
+
+    def key(self, job: Job, vendor: str) -> str:
+        """A vendor's key for a job: its owner's, else this process's own. Raises MissingKey."""
+        try:
+            return self.callers.key(job.id, job.owner, vendor)
+        except MissingKey:
+            own = self.settings.vendor_keys.get(vendor)
+            if own is None:
+                raise
+        return own.get_secret_value()
+
+
+class JobBench:
+    """One job's bench. Every write carries the lease, so a worker that lost its job can write nothing more."""
+
+    def __init__(self, kit: Kit, lease: Lease) -> None:
+        self._kit = kit
+        self._store = kit.store
+        self._lease = lease
+        self._clock = kit.clock
+        self._begun = kit.clock.boot()
+        self._written = float("-inf")
+        self._pending: dict[str, Any] = {}
+        self.job: Job = lease.job
+
+    @property
+    def clock(self) -> Clock:
+        """The injected clock."""
+        return self._clock
+
+    @property
+    def http(self) -> Egress:
+        """The guarded HTTP client."""
+        return self._kit.http
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger of this home."""
+        return self._kit.ledger
+
+    def key(self, name: str) -> str:
+        """A vendor's key. Raises MissingKey, naming the variables that may hold it."""
+        return self._kit.key(self.job, name)
+
+    def setting(self, name: str) -> str | None:
+        """A vendor's base URL by its variable's name, or None where it is not set."""
+        vendor = name.removeprefix(PREFIX).removesuffix("_BASE_URL").lower()
+        theirs = self._kit.callers.url(self.job.id, self.job.owner, vendor)
+        return theirs or self._kit.settings.vendor_urls.get(vendor)
+
+    async def earlier(self) -> Report | None:
+        """The report of the job that this one follows up, if it is still kept and the same owner's."""
+        before = self.job.request.follow_up_to
+        if before is None:
+            return None
+        try:
+            job = await self._store.get(before, self.job.owner)
+        except (UnknownJob, JobExpired):
+            return None
+        payload = await self._store.payload(job.result_key)
+        return None if payload is None else Report.model_validate_json(payload)
+
+    async def progress(
+        self, phase: str, done: int = 0, total: int | None = None, *, sources: int | None = None, note: str = ""
+    ) -> None:
+        """Write down where the work is, at most once a second unless the phase is a new one."""
+        counted = f"{phase} {done}/{total}" if total else phase
+        self._pending = {"phase": counted, "progress": done / total if total else None}
+        if sources is not None:
+            self._pending["sources"] = sources
+        self._pending["eta_s"] = self._eta(done, total)
+        new_phase = phase != self.job.phase.partition(" ")[0]
+        if note or new_phase or self._clock.boot() - self._written >= COALESCE_S:
+            await self._flush(phase if new_phase else "", note)
+
+    async def recall(self, step: str) -> bytes | None:
+        """The checkpoint kept under `step`, by this process or an earlier one."""
+        return await self._store.payload(self._key(step))
+
+    async def keep(self, step: str, value: bytes, *, durable: bool = False) -> None:
+        """Store a checkpoint together with the progress reported so far."""
+        pending, self._pending = self._pending, {}
+        change = Change(fields=pending, payloads={self._key(step): value}, durable=durable)
+        self.job = await self._store.update(self._lease, change)
+
+    async def snapshot(self, text: str) -> str:
+        """Keep a source's text under its sha256, once for all jobs that cite it."""
+        data = text.encode("utf-8", "surrogatepass")
+        sha256 = hashlib.sha256(data).hexdigest()
+        await self._store.update(self._lease, Change(payloads={f"src/{sha256}": data}, durable=False))
+        return sha256
+
+    async def write(self, change: Change) -> Job:
+        """Write a change of the job itself; the runner's door."""
+        self._pending = {}
+        self.job = await self._store.update(self._lease, change)
+        return self.job
+
+    async def warn(self, fault: Fault) -> None:
+        """Say why the job waits, without ending it."""
+        event = Event(at=self._clock.wall(), kind="warning", text=str(fault.message), data={"code": fault.code})
+        self.job = await self._store.update(self._lease, Change(fields={"error": fault}, events=(event,)))
+
+    async def _flush(self, phase: str, note: str) -> None:
+        pending, self._pending = self._pending, {}
+        events = [Event(at=self._clock.wall(), kind="phase", text=phase)] if phase else []
+        events += [Event(at=self._clock.wall(), kind="progress", text=note)] if note else []
+        self._written = self._clock.boot()
+        self.job = await self._store.update(self._lease, Change(fields=pending, events=events, durable=False))
+
+    def _eta(self, done: int, total: int | None) -> int | None:
+        """Seconds left at the pace so far; None before there is a pace."""
+        spent = self._clock.boot() - self._begun
+        return round(spent / done * (total - done)) if total and done else None
+
+    def _key(self, step: str) -> str:
+        return f"step/{self._lease.job.id}/{step}"

@@ -1,0 +1,251 @@
+"""The `spadework` command: what a person types, and what `mcp.json` runs.
+
+Exit codes: 0 ok, 1 failed, 2 usage, 4 missing key, 130 interrupted (the job is kept, and the message says how to find
+it). Answers go to stdout, everything else to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import anyio
+import typer
+from pydantic import ValidationError
+
+from spadework.screen import Screen, sources
+from spadework.settings import Settings
+from spadework_tools.complaint import complaint
+from spadework_tools.errors import BadRequest, MissingKey, Trouble
+from spadework_tools.models import Effort, Report, Request, Standing, Status, View
+
+if TYPE_CHECKING:
+    from spadework.app import House
+
+T = TypeVar("T")
+
+cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+JobId = Annotated[str, typer.Argument(help="The job's id.", metavar="ID")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def main() -> None:
+    """Run the command line; every foreseen failure ends with its sentence and its exit code."""
+    screen = Screen()
+    try:
+        cli()
+    except MissingKey as trouble:
+        screen.note(f"spadework: {trouble}")
+        sys.exit(4)
+    except BadRequest as trouble:
+        screen.note(f"spadework: {trouble}")
+        sys.exit(2)
+    except Trouble as trouble:
+        screen.note(f"spadework: {trouble}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        screen.note("spadework: interrupted; jobs are kept. See them with: spadework jobs")
+        sys.exit(130)
+
+
+@cli.command()
+def serve(
+    no_desk: Annotated[bool, typer.Option("--no-desk", help="Run everything in this one process.")] = False,
+) -> None:
+    """Serve MCP on stdin and stdout; what an agent's mcp.json runs."""
+    from spadework.app import server
+    from spadework.transports import serve_stdio
+
+    async def until_closed(house: House) -> None:
+        desk = house.desk()
+        await serve_stdio(server(lambda _: desk), house.runner)
+
+    _in_house(until_closed, Settings.load())
+
+
+@cli.command()
+def research(
+    question: Annotated[str, typer.Argument(help="What to find out.")],
+    folders: Annotated[list[str] | None, typer.Option("--in", help="A folder to research; may be repeated.")] = None,
+    engine: Annotated[str, typer.Option(help="auto, or an engine's name.")] = "auto",
+    effort: Annotated[Effort, typer.Option(help="How much to spend on it.")] = "medium",
+    schema: Annotated[Path | None, typer.Option(help="A JSON Schema file for data beside the text.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Research a question, watch it, and print the cited answer."""
+    request = _request(
+        question=question,
+        engine=engine,
+        effort=effort,
+        folders=tuple(folders or ()),
+        output_schema=_schema(schema),
+        # A person who asks again means it: files may have changed since.
+        idempotency_key=f"cli-{secrets.token_hex(8)}",
+    )
+    settings = Settings.load()
+    # Who names a folder on their own command line has allowed it.
+    settings = settings.model_copy(update={"roots": (*settings.roots, *(Path(f).resolve() for f in folders or ()))})
+
+    async def ask(house: House) -> tuple[Standing, Report | None]:
+        ticket = await house.desk().start(request)
+        return await _followed(house, ticket.job_id)
+
+    _print_answer(*_in_house(ask, settings, run=True), as_json=as_json)
+
+
+@cli.command()
+def jobs(as_json: AsJson = False, cursor: Annotated[str | None, typer.Option(help="The next page.")] = None) -> None:
+    """List the recent jobs, newest first."""
+    found = _in_house(lambda house: house.desk().check(cursor=cursor), Settings.load())
+    screen = Screen()
+    if as_json:
+        screen.data(found.model_dump(mode="json", exclude_none=True))
+        return
+    screen.jobs(found.jobs)
+    if found.cursor:
+        screen.note(f"More: spadework jobs --cursor {found.cursor}")
+
+
+@cli.command()
+def show(
+    job_id: JobId,
+    view: Annotated[View, typer.Option(help="Which view of the report.")] = "full",
+    section: Annotated[str | None, typer.Option(help="A section's id, for --view section.")] = None,
+    query: Annotated[str | None, typer.Option(help="What to look for, for --view evidence.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print a report, or one view of it."""
+
+    async def read(house: House) -> str:
+        desk = house.desk()
+        page = await desk.collect(job_id, view, section=section, query=query, max_chars=20_000)
+        text = page.text
+        while page.cursor is not None:
+            page = await desk.collect(job_id, view, section=section, query=query, cursor=page.cursor, max_chars=20_000)
+            text += page.text
+        return text
+
+    text = _in_house(read, Settings.load())
+    screen = Screen()
+    if as_json:
+        screen.data({"job_id": job_id, "view": view, "text": text})
+    else:
+        screen.markdown(text)
+
+
+@cli.command()
+def watch(job_id: JobId, as_json: AsJson = False) -> None:
+    """Watch a job to its end, going on with it here if nobody else does, and print its answer."""
+    _print_answer(*_in_house(partial(_followed, job_id=job_id), Settings.load(), run=True), as_json=as_json)
+
+
+@cli.command()
+def cancel(job_id: JobId, as_json: AsJson = False) -> None:
+    """Cancel a job; what was found stays readable."""
+    ended = _in_house(lambda house: house.desk().cancel(job_id), Settings.load())
+    screen = Screen()
+    if as_json:
+        screen.data(ended.model_dump(mode="json"))
+    else:
+        screen.text(f"{ended.job_id} {ended.status}. {ended.note}")
+
+
+@cli.command()
+def export(
+    job_id: JobId,
+    output: Annotated[Path, typer.Option("-o", "--output", help="FILE.md or FILE.json.")],
+) -> None:
+    """Write a report to a file, as Markdown or JSON by the file's name."""
+    from spadework.reports import export as formats
+
+    if output.suffix not in formats.FORMATS:
+        raise BadRequest(
+            f"{output.name} names no format to export. Use a file that ends in {' or '.join(formats.FORMATS)}."
+        )
+    job, report = _in_house(lambda house: house.desk().report(job_id), Settings.load())
+    output.write_text(formats.FORMATS[output.suffix](job.id, job.request.question, report), encoding="utf-8")
+    Screen().note(f"Wrote {output}")
+
+
+@cli.command()
+def demo() -> None:
+    """Show an agent's turns through a real MCP client: start, go on working, come back for the report."""
+    from spadework.demo import play
+
+    anyio.run(play, Screen())
+
+
+def _in_house(act: Callable[[House], Awaitable[T]], settings: Settings, *, run: bool = False) -> T:
+    """Open the house, do one thing in it, with a runner at work if asked, and close it."""
+    # The MCP SDK takes a second to import; `--help` and usage errors need not wait for it.
+    from spadework.app import opened
+
+    results: list[T] = []
+
+    async def inside() -> None:
+        async with opened(settings) as house, anyio.create_task_group() as group:
+            if run:
+                group.start_soon(house.runner.run)
+            results.append(await act(house))
+            group.cancel_scope.cancel()
+
+    anyio.run(inside)
+    return results[0]
+
+
+async def _followed(house: House, job_id: str) -> tuple[Standing, Report | None]:
+    """Watch a job to its end; its last standing, and its report if there is one."""
+    desk, screen = house.desk(), Screen()
+    found = await desk.check([job_id])
+    try:
+        with screen.watcher() as watcher:
+            while not found.jobs[0].status.terminal:
+                watcher.show(found.jobs[0])
+                found = await desk.check([job_id], wait_s=1)
+    except anyio.get_cancelled_exc_class():
+        screen.note(f"The job is kept. Go on with: spadework watch {job_id}")
+        raise
+    standing = found.jobs[0]
+    if standing.status is Status.COMPLETED:
+        return standing, (await desk.report(job_id))[1]
+    return standing, None
+
+
+def _print_answer(standing: Standing, report: Report | None, *, as_json: bool) -> None:
+    screen = Screen()
+    if as_json:
+        screen.data(
+            {
+                "job": standing.model_dump(mode="json", exclude_none=True),
+                "report": report.model_dump(mode="json", exclude_none=True) if report else None,
+            }
+        )
+    elif report is not None:
+        screen.markdown(report.text)
+        screen.text(sources(report))
+        screen.note(f"Read it again: spadework show {standing.job_id}")
+    if report is None:
+        why = standing.error.message if standing.error else "It was cancelled."
+        screen.note(f"spadework: {standing.job_id} {standing.status}. {why}")
+        raise typer.Exit(1)
+
+
+def _request(**fields: Any) -> Request:
+    try:
+        return Request(**fields)
+    except ValidationError as error:
+        raise BadRequest(f"{complaint(error.errors()[0])}. Correct it and try again.") from None
+
+
+def _schema(path: Path | None) -> dict[str, Any] | None:
+    if path is None:
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadRequest(f"{path} cannot be read as JSON ({error}). Give a file that holds a JSON Schema.") from None

@@ -1,0 +1,303 @@
+"""The desk process: one for each user and home, behind all clients, and at work when there is none.
+
+Every connection is one caller with settings and keys of its own; the runner is everybody's. It ends after an idle time
+without callers and live jobs, when it is told to, or when a caller of another version asks for its place. Ending means:
+no new calls, the present ones finish or their bridges are told, the jobs go back to the queue, and only then the lock.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any, Final
+
+import anyio
+import anyio.abc
+
+from spadework.app import House, opened, server
+from spadework.caller import Caller, Callers
+from spadework.calls import DRAINING
+from spadework.door import Address, peer, prove, retire, same
+from spadework.hello import VERSION, Garbled, Hello, Welcome
+from spadework.remote import serve_port
+from spadework.settings import Settings
+from spadework.transports import Lines, serve_stream
+from spadework_tools.errors import Trouble
+from spadework_tools.models import Status
+
+log = logging.getLogger(__name__)
+
+#: How long calls under way may take to finish when the desk is to end, seconds.
+GRACE_S: Final = 5.0
+#: How long a caller may take over its hello, seconds.
+HELLO_S: Final = 10.0
+#: How long a desk that cannot open tells its callers so, seconds.
+REFUSING_S: Final = 1.0
+_LIVE = (Status.QUEUED, Status.RUNNING, Status.NEEDS_INPUT)
+#: Settings of the whole process, which the first caller of a desk decides.
+_COMMON = (
+    "registry",
+    "queue_limit",
+    "concurrency",
+    "lease_s",
+    "retention_days",
+    "daily_cap_usd",
+    "allow_private",
+    "idle_s",
+)
+
+
+@dataclass(slots=True, eq=False)
+class Guest:
+    """A connection: which process calls, since when, and its lines."""
+
+    number: int
+    lines: Lines
+    scope: anyio.CancelScope
+    ask: str = ""
+    pid: int = 0
+
+
+@dataclass(slots=True)
+class Host:
+    """A desk process at work."""
+
+    home: str
+    address: Address
+    house: House
+    settings: Settings
+    begun: float = field(default_factory=time.time)
+    guests: set[Guest] = field(default_factory=set[Guest])
+    count: int = 0
+    leaving: anyio.Event = field(default_factory=anyio.Event)
+    stirred: anyio.Event = field(default_factory=anyio.Event)
+
+    async def serve(self, listener: anyio.abc.Listener[Any]) -> None:
+        """Serve until it is time to go, and go."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._on_signal)
+            group.start_soon(self._on_idle)
+            group.start_soon(self.house.runner.run)
+            group.start_soon(self._admit, listener, group)
+            await self.leaving.wait()
+            retire(self.home, self.address)
+            await listener.aclose()
+            await self._drain()
+            group.cancel_scope.cancel()
+        log.info("the desk ends")
+
+    async def _admit(self, listener: anyio.abc.Listener[Any], group: anyio.abc.TaskGroup) -> None:
+        with suppress(anyio.ClosedResourceError):
+            await listener.serve(self._meet, group)
+
+    async def _drain(self) -> None:
+        """Tell the bridges to finish what is under way and come again, and wait for that, but not for ever."""
+        log.info("the desk is to end; %d callers", len(self._clients))
+        for guest in self._clients:
+            with anyio.move_on_after(0.5):
+                await guest.lines.write(f'{{"jsonrpc":"2.0","method":"{DRAINING}"}}\n')
+        with anyio.move_on_after(GRACE_S):
+            while self._clients:
+                self.stirred = anyio.Event()
+                await self.stirred.wait()
+
+    @property
+    def _clients(self) -> list[Guest]:
+        return [guest for guest in self.guests if guest.ask == "mcp"]
+
+    async def _on_signal(self) -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async for number in signals:
+                log.info("told to end by %s", number.name)
+                self.leaving.set()
+
+    async def _on_idle(self) -> None:
+        """End after a time without callers and live jobs."""
+        quiet = time.monotonic()
+        while True:
+            await anyio.sleep(min(60.0, self.settings.idle_s / 4))
+            if self.guests or await self._live():
+                quiet = time.monotonic()
+            elif time.monotonic() - quiet >= self.settings.idle_s:
+                log.info("idle for %.0f s", self.settings.idle_s)
+                self.leaving.set()
+                return
+
+    async def _live(self) -> bool:
+        """Whether there is work that this desk can do: a job without its key needs a caller first."""
+        listing = await self.house.kit.store.list(statuses=_LIVE, limit=1_000)
+        waiting = [job for job in listing.jobs if job.error is not None and job.error.code == "missing_key"]
+        return len(waiting) < len(listing.jobs)
+
+    async def _meet(self, stream: anyio.abc.SocketStream) -> None:
+        """Serve one connection to its end."""
+        self.count += 1
+        lines = Lines(stream)
+        guest = Guest(self.count, lines, anyio.CancelScope())
+        self.guests.add(guest)
+        try:
+            async with stream:
+                with guest.scope:
+                    await self._greet(guest, stream)
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream):
+            log.debug("caller %d broke off", guest.number)
+        except Garbled as error:
+            log.warning("caller %d sent %s", guest.number, error)
+        except Exception:
+            # The desk's edge: whatever one connection dies of, the others go on.
+            log.exception("caller %d: its connection stopped on a defect", guest.number)
+        finally:
+            self.guests.discard(guest)
+            self.stirred.set()
+            if guest.ask in ("mcp", "desk"):
+                log.info("caller %d went", guest.number)
+
+    async def _greet(self, guest: Guest, stream: anyio.abc.SocketStream) -> None:
+        hello = await received(guest.lines, stream, self.address)
+        if hello is None:
+            return
+        guest.ask, guest.pid = hello.ask, hello.pid
+        if self.leaving.is_set():
+            await guest.lines.write(Welcome(pid=os.getpid(), retry=True).line().decode())
+            return
+        if hello.ask in ("stop", "handover"):
+            await self._step_down(guest, hello)
+        elif hello.ask == "status":
+            await guest.lines.write(Welcome(pid=os.getpid(), state=await self._state()).line().decode())
+        else:
+            await self._attend(guest, hello)
+
+    async def _step_down(self, guest: Guest, hello: Hello) -> None:
+        log.info("asked for a %s by process %d, version %s", hello.ask, hello.pid, hello.version)
+        await guest.lines.write(Welcome(pid=os.getpid()).line().decode())
+        self.leaving.set()
+        # Whoever asked waits for the end of this connection, and it ends with everything else.
+        await anyio.sleep_forever()
+
+    async def _attend(self, guest: Guest, hello: Hello) -> None:
+        """Serve an agent's client, or a command, as the caller that it is."""
+        try:
+            settings = Settings.load(hello.environ, home=Path(self.home))
+        except Trouble as trouble:
+            await guest.lines.write(Welcome(pid=os.getpid(), refusal=str(trouble)).line().decode())
+            return
+        desk = self.house.desk(Caller(settings, base=Path(hello.cwd)), self.leaving)
+        log.info("caller %d came: process %d, %s", guest.number, hello.pid, hello.ask)
+        await guest.lines.write(Welcome(pid=os.getpid(), notes=self._notes(settings)).line().decode())
+        if hello.ask == "mcp":
+            await serve_stream(server(lambda _: desk), guest.lines)
+        else:
+            await serve_port(desk, guest.lines)
+
+    def _notes(self, settings: Settings) -> tuple[str, ...]:
+        other = [name for name in _COMMON if getattr(settings, name) != getattr(self.settings, name)]
+        if not other:
+            return ()
+        names = ", ".join(f"SPADEWORK_{name.upper()}" for name in other)
+        return (f"the desk was started with another {names} and keeps it; `spadework desk stop` ends it",)
+
+    async def _state(self) -> Mapping[str, Any]:
+        store = self.house.kit.store
+        counts = {status.value: len((await store.list(statuses=(status,), limit=1_000)).jobs) for status in _LIVE}
+        clients = [{"pid": guest.pid, "as": guest.ask} for guest in self.guests if guest.ask in ("mcp", "desk")]
+        up = round(time.time() - self.begun)
+        return {"home": self.home, "up_s": up, "clients": clients, "jobs": counts, "idle_s": self.settings.idle_s}
+
+
+async def received(lines: Lines, stream: anyio.abc.SocketStream, address: Address) -> Hello | None:
+    """The hello of a caller who may come in; None: another user's, or one that does not know the door's secret."""
+    with anyio.fail_after(HELLO_S):
+        if address.unix:
+            raw = stream.extra(anyio.abc.SocketAttribute.raw_socket)  # noqa: S610 - no Django here
+            if peer(raw) not in (None, os.getuid()):
+                log.warning("another user's process was turned away")
+                return None
+            return Hello.of(await lines.line())
+        challenge = await lines.line()
+        await lines.write(prove(_nonce(challenge), address.token) + "\n")
+        hello = Hello.of(await lines.line())
+    if not same(hello.token.encode(), address.token.encode()):
+        log.warning("a caller without the door's secret was turned away")
+        return None
+    return hello
+
+
+def run(home: str, door: socket.socket, address: Address) -> int:
+    """Be the desk of this home behind a door that is open already; the process's exit code."""
+    os.umask(0o077)
+    callers = Callers()
+    _log_to(Path(home) / "desk.log", callers)
+    code = anyio.run(_run, home, door, address, callers)
+    logging.shutdown()
+    return code
+
+
+async def _run(home: str, door: socket.socket, address: Address, callers: Callers) -> int:
+    async with await anyio.abc.SocketListener.from_socket(door) as listener:
+        try:
+            settings = Settings.load(home=Path(home))
+            async with opened(settings, callers=callers) as house:
+                log.info("desk %s of %s is open: process %d", VERSION, home, os.getpid())
+                await Host(home, address, house, settings).serve(listener)
+                return 0
+        except Trouble as trouble:
+            log.error("the desk cannot open: %s", trouble)
+            await _refuse(listener, address, str(trouble))
+            return 1
+        finally:
+            retire(home, address)
+
+
+async def _refuse(listener: anyio.abc.Listener[Any], address: Address, why: str) -> None:
+    """Tell all who wait at the door why there is no desk."""
+
+    async def refuse(stream: anyio.abc.SocketStream) -> None:
+        lines = Lines(stream)
+        with suppress(anyio.BrokenResourceError, anyio.EndOfStream, Garbled, TimeoutError):
+            async with stream:
+                if await received(lines, stream, address) is not None:
+                    await lines.write(Welcome(pid=os.getpid(), refusal=why).line().decode())
+
+    with anyio.move_on_after(REFUSING_S):
+        await listener.serve(refuse)
+
+
+def _nonce(challenge: bytes) -> str:
+    try:
+        return str(json.loads(challenge)["nonce"])
+    except (ValueError, TypeError, KeyError):
+        raise Garbled("a line that is no challenge") from None
+
+
+class Discreet(logging.Formatter):
+    """Log lines in which no caller's key can be read, whatever text an error brought along."""
+
+    def __init__(self, callers: Callers) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+        self._callers = callers
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, with its traceback."""
+        text = super().format(record)
+        for secret in self._callers.secrets():
+            text = text.replace(secret, "[key]")
+        return text
+
+
+def _log_to(path: Path, callers: Callers) -> None:
+    handler = RotatingFileHandler(path, maxBytes=2_000_000, backupCount=3, encoding="utf-8")
+    handler.setFormatter(Discreet(callers))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    logging.getLogger("spadework").setLevel(logging.INFO)

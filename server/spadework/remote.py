@@ -1,0 +1,142 @@
+"""The desk's port over a connection: what a command on this machine asks of the desk process, and how that answers.
+
+One JSON object a line each way: `{"do": NAME, "with": {…}}`, and `{"ok": …}` or `{"trouble": {…}}`. A person's command
+so sees the same jobs as the agents, and never opens a registry that a desk of another version holds.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import anyio.to_thread
+from pydantic import BaseModel, TypeAdapter
+
+from spadework.desk import Desk
+from spadework.job import Job
+from spadework.transports import Lines
+from spadework_tools.errors import BadRequest, MissingKey, Trouble
+from spadework_tools.models import Cancelled, Page, Report, Request, Standings, Ticket, View
+
+M = TypeVar("M", bound=BaseModel)
+
+#: A question that ends the desk this often is not asked again.
+TRIES = 3
+
+_VERDICT = TypeAdapter(tuple[Job, Report])
+
+
+async def serve_port(desk: Desk, lines: Lines) -> None:
+    """Answer one command's questions until it hangs up."""
+    async for line in lines:
+        await lines.write(json.dumps(await _answer(desk, line)) + "\n")
+
+
+async def _answer(desk: Desk, line: str) -> dict[str, Any]:
+    try:
+        asked = json.loads(line)
+        return {"ok": await _DOINGS[asked["do"]](desk, asked["with"])}
+    except Trouble as trouble:
+        kind = next((kind.__name__ for kind in (MissingKey, BadRequest) if isinstance(trouble, kind)), "Trouble")
+        return {"trouble": {"kind": kind, "code": trouble.code, "message": trouble.message}}
+    except (KeyError, ValueError, TypeError) as error:
+        message = f"the desk does not understand this command ({type(error).__name__}). Use the desk's own version."
+        return {"trouble": {"kind": "Trouble", "code": "garbled", "message": message}}
+
+
+async def _start(desk: Desk, given: Mapping[str, Any]) -> Any:
+    return (await desk.start(Request.model_validate(given["request"]))).model_dump(mode="json")
+
+
+async def _check(desk: Desk, given: Mapping[str, Any]) -> Any:
+    return (await desk.check(**given)).model_dump(mode="json")
+
+
+async def _collect(desk: Desk, given: Mapping[str, Any]) -> Any:
+    return (await desk.collect(**given)).model_dump(mode="json")
+
+
+async def _cancel(desk: Desk, given: Mapping[str, Any]) -> Any:
+    return (await desk.cancel(**given)).model_dump(mode="json")
+
+
+async def _report(desk: Desk, given: Mapping[str, Any]) -> Any:
+    return _VERDICT.dump_python(await desk.report(**given), mode="json")
+
+
+_DOINGS: dict[str, Callable[[Desk, Mapping[str, Any]], Awaitable[Any]]] = {
+    "start": _start,
+    "check": _check,
+    "collect": _collect,
+    "cancel": _cancel,
+    "report": _report,
+}
+
+
+class RemoteDesk:
+    """A desk in another process, as `Desk` is in this one.
+
+    Given how to connect to it (which may start one); it is connected to again when it went away meanwhile.
+    """
+
+    def __init__(self, reach: Callable[[], socket.socket]) -> None:
+        self._reach = reach
+        self._line = reach()
+        self._replies = self._line.makefile("rb")
+
+    def close(self) -> None:
+        """Hang up."""
+        self._replies.close()
+        self._line.close()
+
+    async def start(self, request: Request) -> Ticket:
+        """See `Desk.start`."""
+        return Ticket.model_validate(await self._ask("start", request=request.model_dump(mode="json")))
+
+    async def check(
+        self, job_ids: Sequence[str] = (), *, wait_s: float = 0, since: str | None = None, cursor: str | None = None
+    ) -> Standings:
+        """See `Desk.check`."""
+        given = {"job_ids": list(job_ids), "wait_s": wait_s, "since": since, "cursor": cursor}
+        return Standings.model_validate(await self._ask("check", **given))
+
+    async def collect(self, job_id: str, view: View = "brief", **which: Any) -> Page:
+        """See `Desk.collect`."""
+        return Page.model_validate(await self._ask("collect", job_id=job_id, view=view, **which))
+
+    async def cancel(self, job_id: str) -> Cancelled:
+        """See `Desk.cancel`."""
+        return Cancelled.model_validate(await self._ask("cancel", job_id=job_id))
+
+    async def report(self, job_id: str) -> tuple[Job, Report]:
+        """See `Desk.report`."""
+        return _VERDICT.validate_python(await self._ask("report", job_id=job_id), strict=False)
+
+    async def _ask(self, do: str, **given: Any) -> Any:
+        line = json.dumps({"do": do, "with": given}).encode() + b"\n"
+        reply = await anyio.to_thread.run_sync(partial(self._told, line), abandon_on_cancel=True)
+        if "ok" in reply:
+            return reply["ok"]
+        told = reply["trouble"]
+        kinds: dict[str, type[Trouble]] = {"MissingKey": MissingKey, "BadRequest": BadRequest}
+        trouble = kinds.get(told["kind"], Trouble)(told["message"])
+        trouble.code = told["code"]
+        raise trouble
+
+    def _told(self, line: bytes) -> dict[str, Any]:
+        """The desk's answer. Every question may be asked twice: a start carries the key that makes it one."""
+        for _ in range(TRIES):
+            try:
+                self._line.sendall(line)
+                reply = self._replies.readline()
+            except OSError:
+                reply = b""
+            if reply.endswith(b"\n"):
+                return json.loads(reply)
+            self.close()
+            self._line = self._reach()
+            self._replies = self._line.makefile("rb")
+        raise Trouble("the desk went away three times over this question. See its log: spadework desk logs.")

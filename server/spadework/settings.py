@@ -1,0 +1,134 @@
+"""Settings: one frozen value, read once, in this order: command line, environment, `config.toml`, defaults.
+
+The only module that reads the environment. A setting that is misspelt or out of range stops the start with a sentence
+that names it; a provider key is held as a secret and never shown.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from spadework.environ import PREFIX, VENDOR_KEYS
+from spadework_tools.complaint import complaint
+from spadework_tools.errors import Trouble
+
+
+class BadSetting(Trouble):
+    """A setting that is misspelt, out of range or unreadable."""
+
+    code = "bad_setting"
+
+
+class Settings(BaseModel):
+    """Everything that can be set. Durations carry their unit in their name, money is US dollars."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    home: Path
+    engine: str = "auto"
+    roots: tuple[Path, ...] = ()
+    daily_cap_usd: float | None = Field(None, ge=0)
+    registry: str | None = None
+    retention_days: float = Field(7, ge=7, le=3650)
+    queue_limit: int = Field(100_000, ge=1, le=10_000_000)
+    dedupe_hours: float = Field(24, ge=0, le=24 * 30)
+    inline_s: float = Field(2.0, ge=0, le=30)
+    concurrency: int = Field(4, ge=1, le=256)
+    lease_s: float = Field(30, ge=1, le=3600)
+    searxng_url: str | None = None
+    llm_base_url: str | None = None
+    llm_model: str | None = None
+    llm_api_key: SecretStr | None = None
+    embeddings_base_url: str | None = None
+    embeddings_model: str | None = None
+    allow_private: tuple[str, ...] = ()
+    idle_s: float = Field(1_800, ge=1, le=365 * 86_400)
+    vendor_keys: Mapping[str, SecretStr] = Field(default_factory=dict[str, SecretStr])
+    vendor_urls: Mapping[str, str] = Field(default_factory=dict[str, str])
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+        """Settings from the environment (the process's own unless given) and the home's `config.toml`.
+
+        `overrides` are the command line's and win. Raises BadSetting.
+        """
+        environ = os.environ if environ is None else environ
+        given = _from_environment(environ)
+        home = Path(
+            overrides.get("home") or given.get("home") or platformdirs.user_data_dir("spadework", appauthor=False)
+        )
+        values: dict[str, Any] = {**_from_file(home / "config.toml"), **given, "home": home.expanduser().absolute()}
+        values |= {name: value for name, value in overrides.items() if value is not None and name != "home"}
+        values["vendor_keys"] = _keys(environ)
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise BadSetting(f"the setting {complaint(error.errors()[0])}. Correct it and start again.") from None
+
+
+def workplace(folder: Path) -> tuple[Path, ...]:
+    """The folders readable where no roots are set: the one the client works in, unless that is everything one has."""
+    folder = folder.resolve()
+    too_wide = {Path(folder.anchor), Path.home().resolve(), Path.home().resolve().parent}
+    return () if folder in too_wide else (folder,)
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    urls = {f"{vendor}_base_url": vendor for vendor in VENDOR_KEYS}
+    for variable, text in environ.items():
+        if not variable.startswith(PREFIX) or not text:
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        if name in urls:
+            values.setdefault("vendor_urls", {})[urls[name]] = text
+        else:
+            values[_known(name, variable, "environment variable")] = _typed(name, text)
+    return values
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadSetting(
+            f"{path} cannot be read as TOML ({error}). Correct it, or remove it to use defaults."
+        ) from None
+    return {_known(name, name, f"setting of {path}"): value for name, value in table.items()}
+
+
+def _known(name: str, shown: str, where: str) -> str:
+    names = [field for field in Settings.model_fields if field not in ("vendor_keys",)]
+    if name in names:
+        return name
+    near = difflib.get_close_matches(name, [*names, *(f"{vendor}_base_url" for vendor in VENDOR_KEYS)], n=1, cutoff=0.5)
+    form = PREFIX + near[0].upper() if near and shown.startswith(PREFIX) else (near[0] if near else "")
+    hint = f"Did you mean {form}?" if form else "Remove it, or see the README's list of settings."
+    raise BadSetting(f"{shown} is no {where} that spadework knows. {hint}")
+
+
+def _typed(name: str, text: str) -> Any:
+    """The text of a variable as its field takes it: a list is parted as PATH is, hosts by commas."""
+    if name == "roots":
+        return [Path(part).expanduser() for part in text.split(os.pathsep) if part]
+    if name == "allow_private":
+        return [part.strip() for part in text.split(",") if part.strip()]
+    return text
+
+
+def _keys(environ: Mapping[str, str]) -> dict[str, SecretStr]:
+    def first(variables: Iterable[str]) -> str | None:
+        return next((environ[variable].strip() for variable in variables if environ.get(variable, "").strip()), None)
+
+    found = {vendor: first(variables) for vendor, variables in VENDOR_KEYS.items()}
+    return {vendor: SecretStr(key) for vendor, key in found.items() if key is not None}
