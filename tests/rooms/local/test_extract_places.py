@@ -177,7 +177,7 @@ def test_code_is_cut_between_lines_and_rather_at_a_blank_one():
         "今日は晴れ。¦明日は雨！¦そう？¦「はい。」¦終",
         "1. First thing\n¦2. Second thing\n¦- third\n\n¦Para",
         "def f():\n    ¦return 1\n¦x = f()",
-        "This paragraph was wrapped by an editor at sixty\ncolumns and goes on here until it comes to an end.\n¦One more.",
+        "This paragraph was wrapped by an editor at some sixty\ncolumns and goes on until it is at an end.\n¦One more.",
         "A Heading\n¦The paragraph below it is a sentence of its own, as it should be.",
     ],
 )

@@ -69,7 +69,9 @@ def _joined(text: str, lines: list[Span]) -> Iterator[Span]:
     """Lines that may be one paragraph: joined where the next word would not have fitted on the line before."""
     width = max(end - start for start, end in lines)
     full = [_is_full(text, here, after, width) for here, after in pairwise(lines)]
-    if not _NARROWEST <= width <= _WIDEST or sum(full) * 5 < len(full) * 4:
+    # A short line that ends a sentence may be a paragraph's last one; any other short line speaks against wrapping.
+    short = sum(not whole and text[end - 1] not in ".!?:;" for whole, (_, end) in zip(full, lines, strict=False))
+    if not _NARROWEST <= width <= _WIDEST or short * 5 > len(full):
         full = [False] * len(full)
     begin = lines[0][0]
     for ((_, end), (after, _)), joined in zip(pairwise(lines), full, strict=True):
