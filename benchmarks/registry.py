@@ -11,7 +11,6 @@ cost in `create` and `finish`.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import multiprocessing
 import os
@@ -31,6 +30,7 @@ from spadework.clock import SystemClock
 from spadework.job import Event, Job, fingerprint, new_id
 from spadework.registry import Change, Lease
 from spadework.registry.core import Core, Limits
+from spadework.registry.gate import Gate
 from spadework.registry.journal import _packed
 from spadework.registry.record import COLUMNS, Row, job_of, record
 from spadework.registry.thread import Thread
@@ -90,11 +90,11 @@ class Raw:
         self.con = sqlite3.connect(folder / "cache.db", timeout=5, isolation_level=None)
         for pragma in ("cache_size = 8192", "mmap_size = 67108864", f"journal_size_limit = {32 << 20}"):
             self.con.execute(f"PRAGMA {pragma}")
-        self._gate = os.open(folder / ".gate", os.O_RDWR)
+        self._gate = Gate(folder / ".gate")
         self._sync = ""
 
     def _write(self, work: Callable[[], Any], sync: str) -> Any:
-        fcntl.flock(self._gate, fcntl.LOCK_EX)
+        self._gate.take()
         try:
             if sync != self._sync:
                 self.con.execute(f"PRAGMA synchronous = {sync}")
@@ -108,7 +108,7 @@ class Raw:
             self.con.execute("COMMIT")
             return result
         finally:
-            fcntl.flock(self._gate, fcntl.LOCK_UN)
+            self._gate.drop()
 
     def _one(self, sql: str, *values: Any) -> Any:
         return self.con.execute(sql, values).fetchone()

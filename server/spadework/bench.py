@@ -146,4 +146,5 @@ class JobBench:
         return round(spent / done * (total - done)) if total and done else None
 
     def _key(self, step: str) -> str:
-        return f"step/{self._lease.job.id}/{step}"
+        # Each engine has its own: after a detour the next one must not take another's purchase for its own.
+        return f"step/{self._lease.job.id}/{self._lease.job.engine}/{step}"

@@ -35,7 +35,8 @@ class Job(BaseModel):
 
     The store keeps ownership, fences and due times beside it; they are no business of who reads a job.
     `version` is the store's change counter at the last write, `seq` the number of this job's last event, `begun` the
-    boot id and boot time of the first work on it, from which its deadline counts.
+    boot id and boot time of the first work on it, from which its deadline counts. `placed`: `auto` chose the engine,
+    for the reason in `why`, after those in `tried` had refused (each with its error code) at no cost.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -47,6 +48,9 @@ class Job(BaseModel):
     fingerprint: str
     engine: str
     tier: str | None = None
+    placed: bool = False
+    why: str = ""
+    tried: tuple[tuple[str, str], ...] = ()
     status: Status = Status.QUEUED
     outcome: Outcome | None = None
     phase: str = ""

@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
 import anyio.abc
 
 from spadework.bench import JobBench, Kit
-from spadework.engines import Engine, Later
+from spadework.detour import detour
+from spadework.engines import Engine, Later, Partial
 from spadework.environ import VENDOR_KEYS
 from spadework.job import Event, Job
 from spadework.registry import Change, Fenced, Lease
@@ -206,7 +207,9 @@ class Runner:
         except MissingKey as trouble:
             change = self._waiting(job, trouble)
         except Trouble as trouble:
-            change = self._failing(Fault(code=trouble.code, message=trouble.message))
+            change = await detour(job, bench, self._kit, self._engines, trouble) or self._failing(
+                Fault(code=trouble.code, message=trouble.message)
+            )
         except Exception as error:
             # The runner's edge: a defect ends its own job and no other, and its text stays in the log.
             log.exception("%s: the engine stopped on a defect", job.id)
@@ -226,14 +229,16 @@ class Runner:
         """End a job whose caller asked for it, with its report where the work was done all the same."""
         try:
             said = await self._engines[job.engine].stop(job, bench)
+        except Fenced:
+            raise
         except Trouble as trouble:
-            said = f"The engine could not be told to stop ({trouble.message})"
-        if isinstance(said, Report):
-            await self._settle(bench, self._finishing(job, said))
-            return
-        event = Event(at=self._clock.wall(), kind="cancelled", text=said)
-        fields = {"status": Status.CANCELLED, "finished_at": self._clock.wall(), "phase": "cancelled", "eta_s": None}
-        await self._settle(bench, Change(fields=fields, events=(event,)))
+            said = f"The engine could not be told to stop: {trouble.message}"
+        except Exception:
+            # The runner's edge, as above.
+            log.exception("%s: the engine stopped on a defect while it was being ended", job.id)
+            said = "The engine could not be told to stop; what it does elsewhere may go on."
+        change = self._finishing(job, said) if isinstance(said, Report) else self._cancelling(job, said)
+        await self._settle(bench, change)
 
     async def _settle(self, bench: JobBench, change: Change) -> None:
         """Write an outcome; a full disk loses no finished report while this process lives."""
@@ -252,10 +257,17 @@ class Runner:
             return None
         return max(0.0, job.begun[1] + job.deadline_s - self._clock.boot())
 
-    def _outcome(self, job: Job, result: Report | Later | str) -> Change:
-        if isinstance(result, str):
-            message = f"{_DEADLINE.format(job.deadline_s or 0)} {result}".strip()
-            return self._failing(Fault(code="deadline", message=message))
+    def _cancelling(self, job: Job, said: Partial | str) -> Change:
+        note, found = (said.note, _kept(job, said.report)) if isinstance(said, Partial) else (said, {})
+        event = Event(at=self._clock.wall(), kind="cancelled", text=note)
+        fields = {"status": Status.CANCELLED, "finished_at": self._clock.wall(), "phase": "cancelled", "eta_s": None}
+        return Change(fields=fields, events=(event,), payloads=found)
+
+    def _outcome(self, job: Job, result: Report | Later | Partial | str) -> Change:
+        if isinstance(result, Partial | str):
+            note, found = (result.note, _kept(job, result.report)) if isinstance(result, Partial) else (result, {})
+            message = f"{_DEADLINE.format(job.deadline_s or 0)} {note}".strip()
+            return replace(self._failing(Fault(code="deadline", message=message)), payloads=found)
         return self._parking(result) if isinstance(result, Later) else self._finishing(job, result)
 
     def _starting(self, job: Job) -> Change:
@@ -272,7 +284,7 @@ class Runner:
         return Change(fields=fields, events=events, due=self._clock.boot() + KEY_S)
 
     def _parking(self, later: Later) -> Change:
-        return Change(fields={"phase": "waiting"}, due=self._clock.boot() + max(0.0, later.after_s))
+        return Change(fields={"phase": "waiting"}, due=self._clock.boot() + max(0.0, later.after_s), durable=False)
 
     def _failing(self, fault: Fault) -> Change:
         fields = {
@@ -290,8 +302,7 @@ class Runner:
         }  # fmt: skip
         found = "nothing found" if report.outcome is Outcome.NO_EVIDENCE else f"{len(report.citations)} citations"
         event = Event(at=self._clock.wall(), kind="completed", text=found)
-        payload = report.model_dump_json(exclude_defaults=True).encode()
-        return Change(fields=fields, events=(event,), payloads={job.result_key: payload})
+        return Change(fields=fields, events=(event,), payloads=_kept(job, report))
 
 
 _DEADLINE = (
@@ -307,6 +318,11 @@ _DEFECT = (
 def _keyless(job: Job) -> bool:
     """Whether a job waits for somebody to bring its key."""
     return job.error is not None and job.error.code == MissingKey.code
+
+
+def _kept(job: Job, report: Report) -> dict[str, bytes]:
+    """The report as a payload of its job."""
+    return {job.result_key: report.model_dump_json(exclude_defaults=True).encode()}
 
 
 def _name() -> str:

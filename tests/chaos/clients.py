@@ -6,6 +6,7 @@ answer. A question whose answer never came is asked again, with the same key, of
 
 from __future__ import annotations
 
+import fcntl
 import json
 import random
 import signal
@@ -37,7 +38,10 @@ class Plan:
     kills: int
     stalls: int = 0
     servers: int = 3
+    hands: int = 8
     lease_s: float = 30.0
+    #: How long a server may go on after a stall before it is killed.
+    after_s: float = 0.5
     script: str = "read 2 0.002; report 400"
     command: Sequence[str] = COMMAND
     seed: int = 1
@@ -64,7 +68,7 @@ class Client:
         """Ask until every key has its answer, then keep a server running until all is over."""
         with self.log.open("ab", buffering=0) as log:
             while not over.is_set():
-                settings = {"inline_s": 0, "lease_s": self.plan.lease_s, "concurrency": 8}
+                settings = {"inline_s": 0, "lease_s": self.plan.lease_s, "concurrency": self.plan.hands}
                 self.wire = Wire(environment(self.plan.home, **settings), self.plan.place, self.plan.command)
                 self.lives += 1
                 with suppress(Silent, BrokenPipeError):
@@ -77,7 +81,7 @@ class Client:
         assert self.wire
         while not over.is_set():
             while self.keys and len(self.flying) < WINDOW and int(self.keys[0][1:]) < self.quota[0]:
-                self._ask(log, self.keys.popleft())
+                self._ask(log, self.keys[0])
             if not self.flying:
                 if self.wire.process.poll() is not None:
                     return
@@ -94,7 +98,8 @@ class Client:
         assert self.wire
         self._tell(log, op="ask", key=key)
         arguments = {"question": f"{key} [script: {self.plan.script}]", "engine": "scripted", "idempotency_key": key}
-        self.flying[self.wire.send("tools/call", {"name": "start_research", "arguments": arguments})] = key
+        number = self.wire.send("tools/call", {"name": "start_research", "arguments": arguments})
+        self.flying[number] = self.keys.popleft()
 
     def _tell(self, log: Any, **entry: str) -> None:
         log.write(json.dumps(entry).encode() + b"\n")
@@ -139,11 +144,36 @@ class Storm:
             time.sleep(self._random.uniform(0, 0.15))
             assert client.wire
             if killed in stalls:
-                client.wire.process.send_signal(signal.SIGSTOP)
+                self._stop(client.wire)
                 time.sleep(self.plan.lease_s * 2)
                 client.wire.process.send_signal(signal.SIGCONT)
-                time.sleep(0.5)
+                time.sleep(self.plan.after_s)
             client.wire.process.kill()
+
+    def _stop(self, wire: Wire) -> None:
+        """Stop a server while it and another one are at work, but not inside a write, which would stop them all."""
+        until = time.monotonic() + 30
+        while self._count("SELECT count(DISTINCT worker) FROM rq_jobs") < min(2, self.plan.servers):
+            assert time.monotonic() < until, "only one server is at work"
+            time.sleep(0.005)
+        while True:
+            wire.process.send_signal(signal.SIGSTOP)
+            if self._gate_opens(within=0.2):
+                return
+            wire.process.send_signal(signal.SIGCONT)
+            time.sleep(0.003)
+            assert time.monotonic() < until, "the server is always inside a write"
+
+    def _gate_opens(self, within: float) -> bool:
+        """Whether every lock of the gate can be had, by turns."""
+        until = time.monotonic() + within
+        locks = sorted((self.plan.home / "registry").glob(".gate*"))
+        while locks and time.monotonic() < until:
+            with locks[0].open("rb") as lock, suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                del locks[0]
+            time.sleep(0.001)
+        return not locks
 
     def _await(self, client: Client, *, starting: bool) -> None:
         """Wait until the client's server has a life to lose: it has begun to start, or it has answered."""
@@ -165,8 +195,11 @@ class Storm:
         assert left == 0, f"{left} jobs are stuck"
 
     def _ended(self) -> int:
+        return self._count("SELECT count(*) FROM rq_jobs WHERE status IN ('completed', 'failed')")
+
+    def _count(self, sql: str) -> int:
         con = sqlite3.connect(f"file:{self.plan.home / 'registry' / 'cache.db'}?mode=ro", uri=True, timeout=10)
         try:
-            return con.execute("SELECT count(*) FROM rq_jobs WHERE status IN ('completed', 'failed')").fetchone()[0]
+            return con.execute(sql).fetchone()[0]
         finally:
             con.close()

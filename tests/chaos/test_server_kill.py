@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.chaos.clients import Plan, Storm
+from tests.journeys.server import COMMAND
 
 UNFENCED = (sys.executable, str(Path(__file__).with_name("unfenced.py")), "serve", "--no-desk")
 
@@ -30,10 +31,13 @@ def test_a_short_storm_over_real_servers_leaves_a_sound_history(home: Path, tmp_
     assert_sound(Plan(home, tmp_path, jobs=200, kills=8, servers=2), calm_s=60)
 
 
-def stalled(home: Path, place: Path, command: tuple[str, ...] | None = None) -> Plan:
+def stalled(home: Path, place: Path, command: tuple[str, ...] = COMMAND) -> Plan:
     """A server is stopped in mid-job for twice its lease, and goes on while another one does its work."""
-    plan = Plan(home, place, jobs=8, kills=1, stalls=1, servers=2, lease_s=1, script="read 12 0.1; report 400", seed=3)
-    return plan if command is None else Plan(**{**vars(plan), "command": command})
+    script = "read 12 0.1; report 400"
+    return Plan(
+        home, place, jobs=40, kills=1, stalls=1, servers=2, hands=40, lease_s=1, after_s=2.5, script=script,
+        command=command,
+    )  # fmt: skip
 
 
 def test_a_server_that_stalls_past_its_lease_writes_nothing_more(home: Path, tmp_path: Path) -> None:

@@ -4,15 +4,21 @@
     ├── BadRequest            the arguments cannot work as they stand
     │   ├── UnknownArgument   a name that no tool has
     │   ├── UnknownEngine     an engine or tier nobody serves
-    │   └── BadFolder         a folder that is missing, empty or outside the allowed roots
+    │   ├── BadFolder         a folder that is missing, empty or outside the allowed roots
+    │   └── BadWebhook        an address that no webhook may be sent to
     ├── UnknownJob            no such job for this caller (or it is someone else's, which reads the same)
     ├── JobExpired            the job was here; its retention is over
+    ├── UnknownDelivery       no such webhook delivery for this caller
+    ├── BadSignature          a webhook that is forged, stale or not whole
     ├── IdempotencyMismatch   a key used before with other arguments
     ├── NotReady              the report is still being made
     ├── NoReport              the job ended without one
     ├── BudgetExceeded        the worst case does not fit the cap
     ├── MissingKey            an engine needs a key that is not set
     ├── QueueFull             too many jobs are waiting
+    ├── TooManyJobs           this owner has as many jobs under way as one may have
+    ├── RateLimited           this owner calls more often than one may
+    ├── NotAdmitted           a call over HTTP that nobody vouches for
     ├── StorageFull           the disk has no room
     ├── ReadOnly              the home cannot be written
     ├── RegistryBusy          another process holds the registry for too long
@@ -67,6 +73,12 @@ class BadFolder(BadRequest):
     code = "bad_folder"
 
 
+class BadWebhook(BadRequest):
+    """An address that no webhook may be sent to; nothing was started."""
+
+    code = "bad_webhook"
+
+
 class UnknownJob(Trouble):
     """No such job for this caller; a foreign job reads exactly the same."""
 
@@ -87,6 +99,23 @@ class JobExpired(Trouble):
 
     def __init__(self, job_id: str) -> None:
         super().__init__(f"the report of {job_id} was kept until its retention ended and is gone. Start it again.")
+
+
+class UnknownDelivery(Trouble):
+    """No such webhook delivery for this caller."""
+
+    code = "unknown_delivery"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"no webhook of an ended job goes by {name[:60]!r}, so nothing was sent. See: spadework webhooks list."
+        )
+
+
+class BadSignature(Trouble):
+    """A webhook that is forged, stale or not whole."""
+
+    code = "bad_signature"
 
 
 class IdempotencyMismatch(Trouble):
@@ -143,6 +172,42 @@ class QueueFull(Trouble):
             f"{queued} jobs are waiting and the limit is {limit}, so this one was not accepted. "
             f"Try again in {retry_after_s} s, or cancel jobs you no longer need."
         )
+
+
+class TooManyJobs(Trouble):
+    """This owner has as many jobs under way as one may have; nothing was started."""
+
+    code = "too_many_jobs"
+    retryable = True
+
+    def __init__(self, running: int, limit: int) -> None:
+        super().__init__(
+            f"{running} of your jobs are queued or running and {limit} is the limit for one owner, so nothing was started. "
+            "Wait until one ends (check_research lists them), or cancel one you no longer need."
+        )
+
+
+class RateLimited(Trouble):
+    """This owner calls more often than one may; this call did nothing."""
+
+    code = "rate_limited"
+    retryable = True
+
+    def __init__(self, per_minute: int, retry_after_s: int) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(
+            f"you made more than {per_minute} calls within a minute, so this one did nothing. "
+            f"Call again in {retry_after_s} s; check_research with wait_s waits without spending calls."
+        )
+
+
+class NotAdmitted(Trouble):
+    """A call over HTTP that nobody vouches for."""
+
+    code = "not_admitted"
+
+    def __init__(self) -> None:
+        super().__init__("this call carries no valid credential, so it did nothing. Send a bearer token and try again.")
 
 
 class StorageFull(Trouble):

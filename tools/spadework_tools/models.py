@@ -118,12 +118,16 @@ class Fault(Frozen):
 
 
 class Ticket(Frozen):
-    """What `start_research` returns: the job is durable, and this is how to come back to it."""
+    """What `start_research` returns: the job is durable, and this is how to come back to it.
+
+    `why` says what made `auto` choose the engine.
+    """
 
     job_id: str
     status: Status
     created: bool
     engine: str
+    why: str | None = None
     poll_after_s: int
     eta_s: int | None = None
     cost_estimate_usd: float | None = None

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from spadework.clock import Clock
 from spadework.egress import Egress
+from spadework.engines.facts import Facts
 from spadework.job import Job
 from spadework.ledger import Ledger
 from spadework_tools.models import Report, Request
@@ -21,6 +22,14 @@ class Later:
     """Nothing yet: look again in `after_s` seconds. The job waits without holding a task."""
 
     after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """What was found before a job was ended, and what goes on elsewhere and may be billed, in words."""
+
+    report: Report
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +109,11 @@ class Engine(Protocol):
         """The word an agent uses for it."""
         ...
 
+    @property
+    def facts(self) -> Facts:
+        """What it can, costs and needs."""
+        ...
+
     async def admit(self, request: Request, tier: str | None) -> Estimate:
         """Judge a request before anything is stored or spent.
 
@@ -111,10 +125,10 @@ class Engine(Protocol):
         """Do the research, or as much as can be done now. Raises EngineFailed when there is no way on."""
         ...
 
-    async def stop(self, job: Job, bench: Bench) -> Report | str:
-        """End a job whose caller asked for it, after `work` has been left.
+    async def stop(self, job: Job, bench: Bench) -> Report | Partial | str:
+        """End a job whose caller asked for it or whose time is up, after `work` has been left.
 
-        Returns the report where the work was done all the same (a cancel that raced with completion), else what
-        goes on elsewhere and may be billed, in words ("" when nothing does).
+        Returns the report where the work was done all the same (a cancel that raced with completion); what was found
+        so far, if it is worth reading; else what goes on elsewhere and may be billed, in words ("" for nothing).
         """
         ...

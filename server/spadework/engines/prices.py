@@ -27,6 +27,11 @@ class Price:
     firm: bool = False
     note: str = ""
 
+    @property
+    def limit_s(self) -> float:
+        """The seconds after which a run is given up: three times the longest usual one, an hour at least."""
+        return max(3_600.0, 3.0 * self.long_s)
+
 
 #: fast, low and medium were measured in October 2026; the vendor publishes no price for the others.
 PERPLEXITY: dict[str, Price] = {

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import anyio
 
 from spadework.engines import Bench, Estimate, Later
+from spadework.engines.facts import Facts
 from spadework.job import Job
 from spadework_tools.errors import BadRequest, EngineFailed
 from spadework_tools.models import Citation, Cost, Outcome, Provenance, Report, Request, Source, Target
@@ -49,6 +50,9 @@ class Scripted:
     """Does what the question's script says."""
 
     name = "scripted"
+    facts = Facts(
+        name="scripted", title="Follows a script in the question", kind="script", free=True, cancels="at once"
+    )
 
     async def admit(self, request: Request, tier: str | None) -> Estimate:
         """The script's own length. Raises BadRequest for a script that cannot be followed, or a tier."""

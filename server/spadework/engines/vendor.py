@@ -168,7 +168,9 @@ class Vendor(ABC):
                 f"{usd(micros(request.max_cost_usd))}, so nothing was started. Raise max_cost_usd, or choose a "
                 "cheaper tier, effort or engine."
             )
-        return Estimate(eta_s=(price.soon_s + price.long_s) // 2, cost_usd=price.worst)
+        # A run has its own limit; a vendor that is away for a day on top of it only delays the job.
+        deadline_s = price.limit_s + 86_400.0
+        return Estimate((price.soon_s + price.long_s) // 2, price.worst, deadline_s=deadline_s)
 
     async def work(self, job: Job, bench: Bench) -> Report | Later:
         """Buy if nothing was bought; look; if there is nothing yet, `Later`; else bring the report home."""
@@ -316,8 +318,7 @@ class Vendor(ABC):
 
     def overdue(self, job: Job, bench: Bench, handle: Handle) -> bool:
         """Whether a run goes on far beyond its tier's longest."""
-        long_s = self.price(job.request, self.tier(job.request, job.tier)).long_s
-        return self.elapsed(bench, handle) > max(3_600.0, 3.0 * long_s)
+        return self.elapsed(bench, handle) > self.price(job.request, self.tier(job.request, job.tier)).limit_s
 
     async def still(self, job: Job, bench: Bench, line: Line, handle: Handle) -> Later:
         """The run goes on: when to look again. Raises EngineFailed `deadline` for one that never ends."""

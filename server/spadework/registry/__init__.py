@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from spadework.job import Event, Job
+from spadework.registry.letters import Address, Outbox
 from spadework_tools.models import Status
 
 
@@ -65,8 +66,17 @@ class Swept:
 class JobStore(Protocol):
     """Holds the truth about jobs. Every method is safe to call from several processes at once."""
 
-    async def submit(self, job: Job, *, dedupe_s: float = 0.0) -> tuple[Job, bool]:
+    @property
+    def outbox(self) -> Outbox:
+        """The deliveries that become due when jobs end."""
+        ...
+
+    async def submit(
+        self, job: Job, *, dedupe_s: float = 0.0, tell: Sequence[Address] = ()
+    ) -> tuple[Job, bool]:
         """Store a new job durably: `(job, True)`, or the job that it repeats: `(job, False)`.
+
+        Either way `tell` are told when it ends; a webhook new to a job that has ended is told at once.
 
         A job repeats another of the same owner when its idempotency key is the same, or, without a key, when its
         fingerprint is the same, the other carries no key, was created at most `dedupe_s` ago and neither failed nor

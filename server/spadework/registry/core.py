@@ -9,6 +9,7 @@ from typing import Self
 
 from spadework.clock import Clock
 from spadework.registry.leases import Leases
+from spadework.registry.outbox import OutboxTables
 from spadework.registry.place import locate
 from spadework.registry.presence import Presence
 from spadework.registry.schema import settle
@@ -34,6 +35,7 @@ class Core:
         self._presence = presence
         self.tables = Tables(session, clock, limits.queued, limits.retention_s)
         self.leases = Leases(session, clock, self.tables, presence)
+        self.outbox = OutboxTables(session, clock, self.tables)
         self.sweeper = Sweeper(session, clock, self.leases, limits.tombstone_s)
 
     @classmethod

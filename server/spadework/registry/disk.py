@@ -1,7 +1,8 @@
 """The embedded registry: one folder, one database, any number of processes.
 
 Job tables stand inside a diskcache directory, so that a job and its payloads change in one transaction. Every call
-hops to the process's one database thread; a whole transaction is one function there, and none spans an await.
+hops to the process's one database thread; a whole transaction is one function there, and none spans an await. A
+process must not fork while a store is open: the child would share its locks.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from spadework.clock import Clock
 from spadework.job import Event, Job
 from spadework.registry import Change, Lease, Listing, Swept
 from spadework.registry.core import Core, Limits
+from spadework.registry.letters import Address
+from spadework.registry.post import DiskOutbox
 from spadework.registry.thread import Thread
 from spadework_tools.models import Status
 
@@ -39,6 +42,7 @@ class DiskStore:
         self._looks: builtins.list[float] = []
         self._pace = LOOK_S
         self._closed = False
+        self._outbox = DiskOutbox(core.outbox, thread, self._write)
 
     @classmethod
     async def open(
@@ -90,9 +94,16 @@ class DiskStore:
         stirred, self._stirred = self._stirred, anyio.Event()
         stirred.set()
 
-    async def submit(self, job: Job, *, dedupe_s: float = 0.0) -> tuple[Job, bool]:
+    @property
+    def outbox(self) -> DiskOutbox:
+        """See `JobStore.outbox`."""
+        return self._outbox
+
+    async def submit(
+        self, job: Job, *, dedupe_s: float = 0.0, tell: Sequence[Address] = ()
+    ) -> tuple[Job, bool]:
         """See `JobStore.submit`. The same job handed in twice, by its id, is one job too."""
-        return await self._write(partial(self._core.tables.submit, job, dedupe_s))
+        return await self._write(partial(self._core.tables.submit, job, dedupe_s, tell))
 
     async def get(self, job_id: str, owner: str | None = None) -> Job:
         """See `JobStore.get`."""

@@ -155,8 +155,11 @@ class Leases:
         """Free the jobs of dead workers, inside the caller's transaction; returns how many workers were dead."""
         now = self._clock.boot()
         # Workers of this very process are evidently alive, however late their heartbeat is.
-        others = [(worker, until) for worker, until in self._session.rows(_OTHERS) if worker not in self._enlisted]
-        dead = [worker for worker, until in others if until < now or self._presence.gone(worker)]
+        dead = [
+            worker
+            for worker, until in self._session.rows(_OTHERS)
+            if worker not in self._enlisted and (until < now or self._presence.gone(worker))
+        ]
         for worker in dead:
             self._session.con.execute(_STRIKE, (worker,))
             for found in self._session.rows(_HELD, (worker,)):

@@ -2,7 +2,8 @@
 
 `born` numbers the jobs in the order of their arrival, whatever the wall clock did; it is the row id, so every index
 ends in it and lists come out newest first. The queue's length is kept by triggers: counting 100,000 rows takes
-milliseconds. `rq_refs` says which jobs still need a source's text, which several may share.
+milliseconds. `rq_refs` says which jobs still need a source's text, which several may share. `rq_deliveries` says who is
+told of a job's end, `rq_endpoints` with which secrets.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sqlite3
 from typing import Any
 
 from spadework.clock import Clock
+from spadework.registry.mail import reboot
 
 #: One tuple of statements for each schema; a database at schema n gets those after the n-th. Only ever added to.
 STEPS: tuple[tuple[str, ...], ...] = (
@@ -66,6 +68,32 @@ STEPS: tuple[tuple[str, ...], ...] = (
             UPDATE rq_meta SET n = n - 1 WHERE k = 'queued'; END""",
         """INSERT INTO rq_meta VALUES ('version', 0), ('queued', 0)""",
     ),
+    (
+        """CREATE TABLE rq_deliveries (
+            id TEXT PRIMARY KEY,
+            job TEXT NOT NULL,
+            owner TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            address TEXT NOT NULL,
+            state TEXT NOT NULL,
+            due REAL,
+            at REAL NOT NULL,
+            fence INTEGER NOT NULL,
+            attempt INTEGER NOT NULL,
+            note TEXT NOT NULL,
+            UNIQUE (job, kind, address))""",
+        """CREATE INDEX rq_deliveries_due ON rq_deliveries (due) WHERE due IS NOT NULL""",
+        """CREATE TABLE rq_endpoints (
+            owner TEXT NOT NULL,
+            url TEXT NOT NULL,
+            secret TEXT NOT NULL,
+            older TEXT,
+            older_until REAL,
+            since REAL,
+            last REAL,
+            disabled TEXT,
+            PRIMARY KEY (owner, url)) WITHOUT ROWID""",
+    ),
 )
 
 SCHEMA = len(STEPS)
@@ -97,6 +125,7 @@ def settle(con: sqlite3.Connection, clock: Clock, hold_s: float, gap_s: float) -
         con.execute("UPDATE rq_jobs SET worker = NULL, due = 0 WHERE worker IS NOT NULL")
         con.execute("UPDATE rq_jobs SET due = 0 WHERE due > 0")
         con.execute("DELETE FROM rq_workers")
+        reboot(con, (clock.boot(), clock.wall()))
     wall, boot = clock.wall(), clock.boot()
     last = _meta(con, "swept_wall")
     doubtful = last is not None and not -60 <= wall - last <= gap_s

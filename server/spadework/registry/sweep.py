@@ -1,5 +1,7 @@
 """What is past its time goes: ended jobs with their events and payloads, later their tombstones.
 
+A job stays for as long as a webhook is still to be told of its end.
+
 Retention is told in wall time, which can jump. The sweep therefore compares both clocks with those of the last sweep;
 when they disagree by more than a minute, it deletes nothing until they have agreed for an hour.
 """
@@ -7,7 +9,7 @@ when they disagree by more than a minute, it deletes nothing until they have agr
 from __future__ import annotations
 
 from spadework.clock import Clock
-from spadework.registry import Swept
+from spadework.registry import Swept, mail
 from spadework.registry.blobs import DROP, DROP_UNDER
 from spadework.registry.leases import Leases
 from spadework.registry.session import Session
@@ -23,7 +25,9 @@ GAP_S = 86_400.0
 _SEEN = "SELECT k, n FROM rq_meta WHERE k IN ('swept_wall', 'swept_boot', 'hold')"
 _NOTE = "INSERT OR REPLACE INTO rq_meta VALUES (?, ?)"
 _ENDED = """SELECT born, id, owner, status FROM rq_jobs INDEXED BY rq_ended
-    WHERE expires IS NOT NULL AND expires <= ? ORDER BY expires LIMIT ?"""
+    WHERE expires IS NOT NULL AND expires <= ? AND NOT EXISTS (
+        SELECT 1 FROM rq_deliveries WHERE job = rq_jobs.id AND kind = 'webhook' AND due IS NOT NULL)
+    ORDER BY expires LIMIT ?"""
 _TOMBS = "SELECT id FROM rq_tombs INDEXED BY rq_tombs_until WHERE until <= ? ORDER BY until LIMIT ?"
 _SHARED = "SELECT key FROM rq_refs WHERE job = ?"
 _WANTED = "SELECT 1 FROM rq_refs WHERE key = ? LIMIT 1"
@@ -64,6 +68,7 @@ class Sweeper:
         con = self._session.con
         con.execute("DELETE FROM rq_jobs WHERE born = ?", (born,))
         con.execute("DELETE FROM rq_events WHERE job = ?", (born,))
+        mail.drop(con, job_id)
         for kind in KINDS:
             con.execute(DROP, (f"{kind}/{job_id}",))
             # "0" is the character after "/".

@@ -9,8 +9,9 @@ from typing import Any
 
 from spadework.clock import Clock
 from spadework.job import Event, Job, differences
-from spadework.registry import Change, Fenced, Lease, Listing, journal
+from spadework.registry import Change, Fenced, Lease, Listing, journal, mail
 from spadework.registry.blobs import FETCH, unpack
+from spadework.registry.letters import Address
 from spadework.registry.record import COLUMNS, OURS, Row, job_of, record
 from spadework.registry.session import Session
 from spadework_tools.errors import BadRequest, IdempotencyMismatch, JobExpired, QueueFull, UnknownJob
@@ -25,9 +26,11 @@ _BY_BORN = f"""SELECT {COLUMNS} FROM rq_jobs WHERE born IN (SELECT value FROM js
     ORDER BY born DESC"""  # noqa: S608
 _INSERT = f"INSERT INTO rq_jobs ({COLUMNS}) VALUES ({', '.join('?' * 18)})"  # noqa: S608
 _SAVE = """UPDATE rq_jobs SET due = ?, worker = ?, fence = ?, claims = ?, cancel = ?, seq = ?, kept = ?, version = ?,
-    expires = ?, rec = ?{} WHERE born = ?"""
+    rec = ?{} WHERE born = ?"""
+# A column that is named costs its index, changed or not.
 _SAVE_SAME = _SAVE.format("")
 _SAVE_MOVED = _SAVE.format(", status = ?")
+_SAVE_ENDED = _SAVE.format(", status = ?, expires = ?")
 # Progress touches no indexed column, so that it rewrites one page.
 _SAVE_PROGRESS = "UPDATE rq_jobs SET claims = 0, seq = ?, kept = ?, version = ?, rec = ? WHERE born = ?"
 _ALIVE = "UPDATE rq_jobs SET claims = 0 WHERE born = ? AND claims <> 0"
@@ -67,12 +70,19 @@ class Tables:
         self._limit = limit
         self._retention_s = retention_s
 
-    def submit(self, job: Job, dedupe_s: float) -> tuple[Job, bool]:
+    def submit(self, job: Job, dedupe_s: float, tell: Sequence[Address] = ()) -> tuple[Job, bool]:
         """See `JobStore.submit`. The same job handed in twice, by its id, is one job too."""
         if job.status is not Status.QUEUED:
             raise ValueError(f"{job.id}: a new job is queued, not {job.status}")
         rec = record(job)
-        return self._session.write(lambda: self._submit(job, rec, dedupe_s), durable=True)
+        return self._session.write(lambda: self._lodged(job, rec, dedupe_s, tell), durable=True)
+
+    def _lodged(self, job: Job, rec: str, dedupe_s: float, tell: Sequence[Address]) -> tuple[Job, bool]:
+        """The job as it is kept, with those to tell of its end."""
+        kept, created = self._submit(job, rec, dedupe_s)
+        now = (self._clock.boot(), self._clock.wall())
+        mail.lodge(self._session.con, kept.id, kept.owner, tell, now, ended=kept.status.terminal)
+        return kept, created
 
     def _submit(self, job: Job, rec: str, dedupe_s: float) -> tuple[Job, bool]:
         con = self._session.con
@@ -228,6 +238,8 @@ class Tables:
             expires=after.expires_at,
             rec=record(after) if seen else row.rec,
         )
+        if moved and after.status.terminal:
+            mail.post(con, after.id, (self._clock.boot(), self._clock.wall()))
         if moved or not held:
             self._put(row, moved=moved)
         elif seen:
@@ -248,11 +260,14 @@ class Tables:
         return fields, events
 
     def _put(self, row: Row, *, moved: bool) -> None:
-        values = (row.due, row.worker, row.fence, row.claims, row.cancel, row.seq, row.kept, row.version, row.expires)
-        if moved:
-            self._session.con.execute(_SAVE_MOVED, (*values, row.rec, row.status, row.born))
+        con = self._session.con
+        values = (row.due, row.worker, row.fence, row.claims, row.cancel, row.seq, row.kept, row.version, row.rec)
+        if row.expires is not None:
+            con.execute(_SAVE_ENDED, (*values, row.status, row.expires, row.born))
+        elif moved:
+            con.execute(_SAVE_MOVED, (*values, row.status, row.born))
         else:
-            self._session.con.execute(_SAVE_SAME, (*values, row.rec, row.born))
+            con.execute(_SAVE_SAME, (*values, row.born))
 
     def cancel(self, job_id: str, owner: str | None) -> tuple[Job, bool]:
         """See `JobStore.cancel`."""

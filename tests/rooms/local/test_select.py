@@ -172,3 +172,15 @@ def test_numbers_that_differ_between_sources_are_found_and_only_those(index: Ind
     found = conflicts(quotes)
     assert [{quotes[one.left].path, quotes[one.right].path} for one in found] == [{"/old.md", "/new.md"}]
     assert sorted(found[0].figures) == ["30 seconds", "45 seconds"]
+
+
+def test_a_sentence_that_repeats_the_question_is_no_answer(tmp_path: Path) -> None:
+    """A README that shows the question as an example must not be quoted as its answer."""
+    question = "How does the ferry keep a passenger from being lost in fog?"
+    example = f'# Ferry\n\nTry: ferry ask "{question}" today.\n'
+    answer = "# Fog\n\nIn fog the ferry counts every passenger twice, so that none of them is lost.\n"
+    with Index(tmp_path / "corpus.db") as opened:
+        put(opened, extract("/ferry/readme.md", example.encode()))
+        put(opened, extract("/ferry/fog.md", answer.encode()))
+        finding = ask(opened, question)
+    assert [quote.path for quote in finding.quotes] == ["/ferry/fog.md"]

@@ -82,7 +82,7 @@ async def test_a_full_disk_is_an_error_and_passes_with_its_cause(disk: Path, clo
         await store.update(lease, Change({"status": Status.COMPLETED}, payloads={lease.job.result_key: b"late"}))
         assert await store.payload(lease.job.result_key) == b"late"
     assert {path.name for path in (disk / "home" / "registry").iterdir()} == {
-        ".created", ".gate", "cache.db", "workers",
+        ".created", ".gate", ".gate.turn", "cache.db", "workers",
     }  # fmt: skip
 
 

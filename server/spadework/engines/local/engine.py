@@ -16,10 +16,12 @@ from pathlib import Path
 from threading import Event
 from typing import TypeVar
 
+import anyio
 import anyio.to_thread
 from pydantic import TypeAdapter
 
-from spadework.engines import Bench, Estimate, Later
+from spadework.engines import Bench, Estimate, Later, Partial
+from spadework.engines.facts import Facts
 from spadework.engines.local.database import damaged, discard, location
 from spadework.engines.local.folders import Roots
 from spadework.engines.local.index import Index
@@ -37,6 +39,8 @@ T = TypeVar("T")
 _STRETCH_S = 0.25
 #: How many files are counted before a job starts, and how many a second are read on a slow machine.
 _GLANCE, _FILES_A_SECOND = 2_000, 100
+#: How long a job that is being ended may still look for quotes in what it has read, in seconds.
+_LAST_LOOK_S = 3.0
 _EVIDENCE = TypeAdapter(Evidence)
 _PLAN = TypeAdapter(tuple[Part, ...])
 _NO_EFFECT = ("include_domains", "exclude_domains", "published_after", "published_before")
@@ -48,6 +52,20 @@ class Local:
     `index_home` is where the indexes live, `roots` the folders that may be read, `base` what relative folders are
     relative to.
     """
+
+    facts = Facts(
+        name="local",
+        title="Files on this machine",
+        free=True,
+        schema=True,
+        records=True,
+        most_records=10_000,
+        dates=frozenset({"published_after", "published_before"}),
+        folders=True,
+        follow_up=True,
+        cancels="at once",
+        keeps="everything, on this machine",
+    )
 
     def __init__(self, index_home: Path, roots: tuple[Path, ...], base: Path) -> None:
         self._home, self._roots, self._base = index_home, Roots(roots), base
@@ -79,7 +97,6 @@ class Local:
 
         Raises EngineFailed when a folder is gone meanwhile or another process holds the index, StorageFull, ReadOnly.
         """
-        started = job.started_at or bench.clock.wall()
         kept = await bench.recall("evidence")
         folders = await self._standing(job.request)
         if kept is None:
@@ -89,12 +106,32 @@ class Local:
         else:
             evidence = _EVIDENCE.validate_json(kept)
         await bench.progress("writing", 1, 1, sources=evidence.reading.files)
+        return await self._written(job, bench, folders, evidence)
+
+    async def stop(self, job: Job, bench: Bench) -> Report | Partial | str:
+        """What can be quoted of the files read so far, if found within seconds; nothing goes on elsewhere."""
+        with anyio.move_on_after(_LAST_LOOK_S):
+            folders = await self._standing(job.request)
+            place = location(self._home, folders)
+            if not place.exists():
+                return ""
+            known: Survey = await _threaded(partial(survey, folders, Event()), Event())
+            reading = await _threaded(partial(settle, place, folders, known, 0), Event())
+            findings = await _searched(place, parts(job.request.question), job.request.effort, bench, reading)
+            if any(finding.quotes for finding in findings):
+                ended = f"the job was ended after {reading.files} of {len(known.found)} files; this is what they hold"
+                return Partial(await self._written(job, bench, folders, Evidence(findings, reading), (ended,)))
+        return ""
+
+    async def _written(
+        self, job: Job, bench: Bench, folders: Sequence[Path], evidence: Evidence, warnings: tuple[str, ...] = ()
+    ) -> Report:
         around = Circumstances(
             question=job.request.question,
-            started_at=started,
+            started_at=job.started_at or bench.clock.wall(),
             finished_at=bench.clock.wall(),
             shown=partial(shown, folders),
-            warnings=_caveats(job.request),
+            warnings=(*warnings, *_caveats(job.request)),
         )
         return await _threaded(partial(report, evidence, around), Event())
 
@@ -146,14 +183,21 @@ class Local:
         self, place: Path, folders: Sequence[Path], questions: Sequence[Part], effort: Effort, bench: Bench
     ) -> Evidence:
         reading = await _read(place, folders, bench)
-        findings: list[Finding] = []
-        for number, question in enumerate(questions):
-            await bench.progress("retrieving", number, len(questions), sources=reading.files)
-            finding, texts = await _threaded(partial(_found, place, question, effort), Event())
-            for text in texts:
-                await bench.snapshot(text)
-            findings.append(finding)
-        return Evidence(tuple(findings), reading)
+        return Evidence(await _searched(place, questions, effort, bench, reading), reading)
+
+
+async def _searched(
+    place: Path, questions: Sequence[Part], effort: Effort, bench: Bench, reading: Reading
+) -> tuple[Finding, ...]:
+    """What was found for each question, its sources kept as snapshots."""
+    findings: list[Finding] = []
+    for number, question in enumerate(questions):
+        await bench.progress("retrieving", number, len(questions), sources=reading.files)
+        finding, texts = await _threaded(partial(_found, place, question, effort), Event())
+        for text in texts:
+            await bench.snapshot(text)
+        findings.append(finding)
+    return tuple(findings)
 
 
 def _settled(request: Request) -> bool:

@@ -99,7 +99,8 @@ def _take(index: Index, file: Found) -> bool:
     try:
         data = read(file)
     except Unreadable as trouble:
-        index.skip(name, Stamp(file.modified_ns, file.size, ""), trouble.reason)
+        # It may be readable the next time, with the same date: no date that a file can have lets it pass as known.
+        index.skip(name, Stamp(-1, file.size, ""), trouble.reason)
         return True
     stamp = Stamp(file.modified_ns, file.size, hashlib.sha256(data).hexdigest())
     if seen and seen.stamp.sha256 == stamp.sha256:

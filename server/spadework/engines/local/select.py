@@ -7,6 +7,7 @@ words: one common word in common is no evidence. Headings, bare lists of links a
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,7 +33,11 @@ ENOUGH = 0.7
 TITLED = 0.3
 _PER_PASSAGE = 3
 _SAME = 0.75
+#: A single word of the question is evidence where it carries this share of it.
+_ONE_WORD = 0.7
 _FEW_WORDS = 8
+#: From this many letters on, a text that holds the whole question is an echo of it and no answer.
+_ECHO = 20
 _CONSIDERED = 150
 #: A sentence with one word of the question is evidence where its passage holds this share of the question.
 _AROUND = 0.7
@@ -77,6 +82,7 @@ class _Ask:
     context: dict[str, float]
     literals: tuple[str, ...]
     wants_number: bool
+    asked: str = ""
 
     @cached_property
     def whole(self) -> float:
@@ -95,6 +101,10 @@ class _Ask:
         """Whether a text may hold a word of the question: a quick look that spares most sentences the slow one."""
         low = text.lower()
         return not text.isascii() or any(piece in low for piece in self.pieces)
+
+    def echoes(self, text: str) -> bool:
+        """Whether a text repeats the question: whoever asks the same has not answered it."""
+        return len(self.asked) >= _ECHO and self.asked in _plain(text)
 
     def spelled(self, text: str) -> float:
         """The share of the question's literals that stand in a text letter by letter."""
@@ -163,7 +173,12 @@ def _asked(part: Part, weigh: Weights) -> _Ask:
     )
     weights = {word: weigh(word) for word in matter(part.text)}
     context = {word: weigh(word) for word in matter(part.query) if word not in weights}
-    return _Ask(weights, context, literals(part.text), number or "when " in asks or "year" in asks)
+    number = number or "when " in asks or "year" in asks
+    return _Ask(weights, context, literals(part.text), number, _plain(part.text))
+
+
+def _plain(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text.lower()))
 
 
 def _sentences(hit: Hit, rank_share: float, ask: _Ask) -> Iterator[_Sentence]:
@@ -181,7 +196,7 @@ def _sentences(hit: Hit, rank_share: float, ask: _Ask) -> Iterator[_Sentence]:
             continue
         present = stems(text)
         own = ask.held(present)
-        if (own or place == 0) and says(passage, start, end):
+        if (own or place == 0) and says(passage, start, end) and not ask.echoes(text):
             value = floor + _value(text, own, around, ask) + (0.7 + 0.2 / (1 + place)) * ask.share(around)
             yield _Sentence(hit, start, end, place, own, around, near, present, value * _readable(text, passage.path))
             place += 1
@@ -194,14 +209,14 @@ def _value(text: str, own: frozenset[str], around: frozenset[str], ask: _Ask) ->
     said = ask.share(own - around) + TITLED * ask.share(own & around)
     value = said / math.sqrt(1 + len(text.split()) / 25) + 0.5 * ask.share(own | around)
     value += 0.3 * ask.spelled(text)
-    return value + (0.2 if ask.wants_number and own and any(map(str.isdigit, text)) else 0.0)
+    return value + (0.35 if ask.wants_number and own and any(map(str.isdigit, text)) else 0.0)
 
 
 def _readable(text: str, path: str) -> float:
     """How much a text reads as a statement: less for code, data and figures, less for a question or a fragment."""
     letters = (sum(map(str.isalpha, text)) + text.count(" ") + text.count("\n")) / len(text)
     signs = sum(map(text.count, "(){}[]=_;<>\\|")) / len(text)
-    value = 0.7 + 0.3 * min(1.0, letters / 0.85) - min(0.4, 3 * max(0.0, signs - 0.04))
+    value = 0.5 + 0.5 * min(1.0, letters / 0.85) - min(0.4, 3 * max(0.0, signs - 0.04))
     if "\n    " in text:
         value *= 0.75
     if text.endswith(("?", ":")):
@@ -224,7 +239,7 @@ def _bears(sentence: _Sentence, ask: _Ask) -> bool:
         return sentence.place == 0 and share >= max(0.5, least)
     if len(sentence.both) >= (2 if count < 6 else 3):
         return share >= least
-    return share >= 0.5 or (ask.share(sentence.near) >= _AROUND and ask.share(sentence.own) >= least / 2)
+    return share >= _ONE_WORD or (ask.share(sentence.near) >= _AROUND and ask.share(sentence.own) >= least / 2)
 
 
 def _lifted(fit: list[_Sentence], hits: Sequence[Hit], ask: _Ask) -> list[_Sentence]:
