@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 import secrets
 import sys
-from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import anyio
 import typer
@@ -20,18 +19,23 @@ from pydantic import ValidationError
 
 from spadework.screen import Screen, sources
 from spadework.settings import Settings
+from spadework.upkeep import upkeep
+from spadework.visit import Jobs, visit
 from spadework_tools.complaint import complaint
 from spadework_tools.errors import BadRequest, MissingKey, Trouble
 from spadework_tools.models import Effort, Report, Request, Standing, Status, View
 
-if TYPE_CHECKING:
-    from spadework.app import House
-
-T = TypeVar("T")
-
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 JobId = Annotated[str, typer.Argument(help="The job's id.", metavar="ID")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+NoDesk = Annotated[bool, typer.Option("--no-desk", help="Run everything in this one process.")]
+cli.add_typer(upkeep, name="desk")
+
+
+class Unwritten(Trouble):
+    """A file that the person asked for cannot be written."""
+
+    code = "unwritten"
 
 
 def main() -> None:
@@ -54,18 +58,20 @@ def main() -> None:
 
 
 @cli.command()
-def serve(
-    no_desk: Annotated[bool, typer.Option("--no-desk", help="Run everything in this one process.")] = False,
-) -> None:
+def serve(no_desk: NoDesk = False) -> None:
     """Serve MCP on stdin and stdout; what an agent's mcp.json runs."""
-    from spadework.app import server
+    if not no_desk:
+        raise BadRequest("serve takes no other argument. Run `spadework serve`, or `spadework serve --no-desk`.")
+    # The MCP SDK takes a second to import; `--help` and usage errors need not wait for it.
+    from spadework.app import opened, server
     from spadework.transports import serve_stdio
 
-    async def until_closed(house: House) -> None:
-        desk = house.desk()
-        await serve_stdio(server(lambda _: desk), house.runner)
+    async def until_closed() -> None:
+        async with opened(Settings.load()) as house:
+            desk = house.desk()
+            await serve_stdio(server(lambda _: desk), house.runner)
 
-    _in_house(until_closed, Settings.load())
+    anyio.run(until_closed)
 
 
 @cli.command()
@@ -76,6 +82,7 @@ def research(
     effort: Annotated[Effort, typer.Option(help="How much to spend on it.")] = "medium",
     schema: Annotated[Path | None, typer.Option(help="A JSON Schema file for data beside the text.")] = None,
     as_json: AsJson = False,
+    no_desk: NoDesk = False,
 ) -> None:
     """Research a question, watch it, and print the cited answer."""
     request = _request(
@@ -87,21 +94,24 @@ def research(
         # A person who asks again means it: files may have changed since.
         idempotency_key=f"cli-{secrets.token_hex(8)}",
     )
-    settings = Settings.load()
+
+    async def ask(desk: Jobs) -> tuple[Standing, Report | None]:
+        ticket = await desk.start(request)
+        return await _followed(desk, ticket.job_id)
+
     # Who names a folder on their own command line has allowed it.
-    settings = settings.model_copy(update={"roots": (*settings.roots, *(Path(f).resolve() for f in folders or ()))})
-
-    async def ask(house: House) -> tuple[Standing, Report | None]:
-        ticket = await house.desk().start(request)
-        return await _followed(house, ticket.job_id)
-
-    _print_answer(*_in_house(ask, settings, run=True), as_json=as_json)
+    roots = [Path(folder).resolve() for folder in folders or ()]
+    _print_answer(*visit(ask, no_desk=no_desk, run=True, roots=roots), as_json=as_json)
 
 
 @cli.command()
-def jobs(as_json: AsJson = False, cursor: Annotated[str | None, typer.Option(help="The next page.")] = None) -> None:
+def jobs(
+    as_json: AsJson = False,
+    cursor: Annotated[str | None, typer.Option(help="The next page.")] = None,
+    no_desk: NoDesk = False,
+) -> None:
     """List the recent jobs, newest first."""
-    found = _in_house(lambda house: house.desk().check(cursor=cursor), Settings.load())
+    found = visit(lambda desk: desk.check(cursor=cursor), no_desk=no_desk)
     screen = Screen()
     if as_json:
         screen.data(found.model_dump(mode="json", exclude_none=True))
@@ -118,11 +128,11 @@ def show(
     section: Annotated[str | None, typer.Option(help="A section's id, for --view section.")] = None,
     query: Annotated[str | None, typer.Option(help="What to look for, for --view evidence.")] = None,
     as_json: AsJson = False,
+    no_desk: NoDesk = False,
 ) -> None:
     """Print a report, or one view of it."""
 
-    async def read(house: House) -> str:
-        desk = house.desk()
+    async def read(desk: Jobs) -> str:
         page = await desk.collect(job_id, view, section=section, query=query, max_chars=20_000)
         text = page.text
         while page.cursor is not None:
@@ -130,7 +140,7 @@ def show(
             text += page.text
         return text
 
-    text = _in_house(read, Settings.load())
+    text = visit(read, no_desk=no_desk)
     screen = Screen()
     if as_json:
         screen.data({"job_id": job_id, "view": view, "text": text})
@@ -139,15 +149,15 @@ def show(
 
 
 @cli.command()
-def watch(job_id: JobId, as_json: AsJson = False) -> None:
-    """Watch a job to its end, going on with it here if nobody else does, and print its answer."""
-    _print_answer(*_in_house(partial(_followed, job_id=job_id), Settings.load(), run=True), as_json=as_json)
+def watch(job_id: JobId, as_json: AsJson = False, no_desk: NoDesk = False) -> None:
+    """Watch a job to its end and print its answer; without a desk it goes on here if nobody else works on it."""
+    _print_answer(*visit(partial(_followed, job_id=job_id), no_desk=no_desk, run=True), as_json=as_json)
 
 
 @cli.command()
-def cancel(job_id: JobId, as_json: AsJson = False) -> None:
+def cancel(job_id: JobId, as_json: AsJson = False, no_desk: NoDesk = False) -> None:
     """Cancel a job; what was found stays readable."""
-    ended = _in_house(lambda house: house.desk().cancel(job_id), Settings.load())
+    ended = visit(lambda desk: desk.cancel(job_id), no_desk=no_desk)
     screen = Screen()
     if as_json:
         screen.data(ended.model_dump(mode="json"))
@@ -159,6 +169,7 @@ def cancel(job_id: JobId, as_json: AsJson = False) -> None:
 def export(
     job_id: JobId,
     output: Annotated[Path, typer.Option("-o", "--output", help="FILE.md or FILE.json.")],
+    no_desk: NoDesk = False,
 ) -> None:
     """Write a report to a file, as Markdown or JSON by the file's name."""
     from spadework.reports import export as formats
@@ -167,8 +178,12 @@ def export(
         raise BadRequest(
             f"{output.name} names no format to export. Use a file that ends in {' or '.join(formats.FORMATS)}."
         )
-    job, report = _in_house(lambda house: house.desk().report(job_id), Settings.load())
-    output.write_text(formats.FORMATS[output.suffix](job.id, job.request.question, report), encoding="utf-8")
+    job, report = visit(lambda desk: desk.report(job_id), no_desk=no_desk)
+    text = formats.FORMATS[output.suffix](job.id, job.request.question, report)
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise Unwritten(f"{output} could not be written ({error.strerror}). Name another file with -o.") from None
     Screen().note(f"Wrote {output}")
 
 
@@ -180,27 +195,9 @@ def demo() -> None:
     anyio.run(play, Screen())
 
 
-def _in_house(act: Callable[[House], Awaitable[T]], settings: Settings, *, run: bool = False) -> T:
-    """Open the house, do one thing in it, with a runner at work if asked, and close it."""
-    # The MCP SDK takes a second to import; `--help` and usage errors need not wait for it.
-    from spadework.app import opened
-
-    results: list[T] = []
-
-    async def inside() -> None:
-        async with opened(settings) as house, anyio.create_task_group() as group:
-            if run:
-                group.start_soon(house.runner.run)
-            results.append(await act(house))
-            group.cancel_scope.cancel()
-
-    anyio.run(inside)
-    return results[0]
-
-
-async def _followed(house: House, job_id: str) -> tuple[Standing, Report | None]:
+async def _followed(desk: Jobs, job_id: str) -> tuple[Standing, Report | None]:
     """Watch a job to its end; its last standing, and its report if there is one."""
-    desk, screen = house.desk(), Screen()
+    screen = Screen()
     found = await desk.check([job_id])
     try:
         with screen.watcher() as watcher:

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from spadework_tools.clean import clean
 
+from spadework_tools.clean import clean
 from spadework_tools.models import Report, Standing
 
 
@@ -46,7 +46,8 @@ class Screen:
         rows = [(s.job_id, _state(s), s.phase, f"{s.elapsed_s} s", s.label or "") for s in standings]
         if not self._out.is_terminal:
             for row in rows:
-                self._out.print("\t".join(clean(cell) for cell in row), markup=False)
+                # Rich would lay the tabs out as blanks, and a script could not part the fields.
+                self._out.file.write("\t".join(clean(cell) for cell in row) + "\n")
             return
         table = Table("job", "status", "phase", "time", "label", box=None)
         for row in rows:
