@@ -7,7 +7,6 @@ process must not fork while a store is open: the child would share its locks.
 
 from __future__ import annotations
 
-import builtins
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,10 +16,10 @@ from typing import Self, TypeVar
 import anyio
 
 from spadework.clock import Clock
+from spadework.delivery import Address
 from spadework.job import Event, Job
 from spadework.registry import Change, Lease, Listing, Swept
 from spadework.registry.core import Core, Limits
-from spadework.registry.letters import Address
 from spadework.registry.post import DiskOutbox
 from spadework.registry.thread import Thread
 from spadework_tools.models import Status
@@ -38,9 +37,7 @@ class DiskStore:
         self._core = core
         self._thread = thread
         self._stirred = anyio.Event()
-        self._looking = False
-        self._looks: builtins.list[float] = []
-        self._pace = LOOK_S
+        self._glanced = (float("-inf"), 0)
         self._closed = False
         self._outbox = DiskOutbox(core.outbox, thread, self._write)
 
@@ -91,6 +88,7 @@ class DiskStore:
             self._stir()
 
     def _stir(self) -> None:
+        self._glanced = (float("-inf"), 0)
         stirred, self._stirred = self._stirred, anyio.Event()
         stirred.set()
 
@@ -99,9 +97,7 @@ class DiskStore:
         """See `JobStore.outbox`."""
         return self._outbox
 
-    async def submit(
-        self, job: Job, *, dedupe_s: float = 0.0, tell: Sequence[Address] = ()
-    ) -> tuple[Job, bool]:
+    async def submit(self, job: Job, *, dedupe_s: float = 0.0, tell: Sequence[Address] = ()) -> tuple[Job, bool]:
         """See `JobStore.submit`. The same job handed in twice, by its id, is one job too."""
         return await self._write(partial(self._core.tables.submit, job, dedupe_s, tell))
 
@@ -155,38 +151,26 @@ class DiskStore:
 
     async def changed(self, since: int, timeout_s: float, look_s: float = LOOK_S) -> int:
         """See `JobStore.changed`. Own writes wake at once; other processes' within `look_s`."""
-        self._looks.append(look_s)
-        if look_s < self._pace:
-            # The one that looks for all must look more often from now on.
-            self._stir()
-        try:
-            with anyio.move_on_after(timeout_s):
-                while True:
-                    stirred = self._stirred
-                    version = await self.version()
-                    if version > since:
-                        return version
-                    await self._wait(stirred, version)
-        finally:
-            self._looks.remove(look_s)
+        with anyio.move_on_after(timeout_s):
+            while True:
+                stirred = self._stirred
+                version = await self._glance(look_s)
+                if version > since:
+                    return version
+                with anyio.move_on_after(look_s):
+                    await stirred.wait()
         return await self.version()
 
-    async def _wait(self, stirred: anyio.Event, seen: int) -> None:
-        """Wait for a write of our own or, as the one waiter that looks for all, for one elsewhere."""
-        if self._looking:
-            await stirred.wait()
-            return
-        self._looking = True
-        try:
-            # Any change counts: another waiter may be waiting for less than this one.
-            while not stirred.is_set() and await self.version() == seen:
-                self._pace = min(self._looks)
-                with anyio.move_on_after(self._pace):
-                    await stirred.wait()
-        finally:
-            self._looking = False
-            # Another waiter takes over the looking.
-            self._stir()
+    async def _glance(self, look_s: float) -> int:
+        """The version, read at most twice in `look_s` seconds however many wait for it."""
+        stirred, (at, version) = self._stirred, self._glanced
+        if anyio.current_time() - at < look_s / 2:
+            return version
+        version = await self.version()
+        if stirred is self._stirred:
+            # Else a write of our own came between, and this is older than what its waiters were woken for.
+            self._glanced = (anyio.current_time(), version)
+        return version
 
     async def due_in(self) -> float | None:
         """See `JobStore.due_in`."""
