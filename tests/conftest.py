@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from mcp.client import Client
-
 from tests.journeys import server
 from tests.journeys.wire import Wire
 
@@ -23,9 +24,14 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """A home that no server has used yet."""
-    return tmp_path / "home"
+def home(tmp_path: Path) -> Iterator[Path]:
+    """A home that no server has used yet; a desk that a command started for it is gone at the end."""
+    yield tmp_path / "home"
+    for desk in tmp_path.rglob("desk.json"):
+        with suppress(psutil.NoSuchProcess, OSError, ValueError):
+            process = psutil.Process(json.loads(desk.read_text(encoding="utf-8"))["pid"])
+            if "spadework" in " ".join(process.cmdline()):
+                process.kill()
 
 
 @pytest.fixture(params=ERAS)
