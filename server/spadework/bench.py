@@ -6,15 +6,16 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
-from spadework.caller import Callers
+from spadework.caller import Callers, secret
 from spadework.clock import Clock
 from spadework.egress import Egress
+from spadework.engines import Unanswered
 from spadework.job import Event, Job
 from spadework.ledger import Ledger
 from spadework.registry import Change, JobStore, Lease
-from spadework.settings import PREFIX, Settings
+from spadework.settings import Settings
 from spadework_tools.errors import JobExpired, MissingKey, UnknownJob
-from spadework_tools.models import Fault, Report
+from spadework_tools.models import Ask, Fault, Report
 
 #: Progress is written at most this often, since every write wakes whoever waits for the job.
 COALESCE_S = 1.0
@@ -36,7 +37,7 @@ class Kit:
         try:
             return self.callers.key(job.id, job.owner, vendor)
         except MissingKey:
-            own = self.settings.vendor_keys.get(vendor)
+            own = secret(self.settings, vendor)
             if own is None:
                 raise
         return own.get_secret_value()
@@ -75,10 +76,16 @@ class JobBench:
         return self._kit.key(self.job, name)
 
     def setting(self, name: str) -> str | None:
-        """A vendor's base URL by its variable's name, or None where it is not set."""
-        vendor = name.removeprefix(PREFIX).removesuffix("_BASE_URL").lower()
-        theirs = self._kit.callers.url(self.job.id, self.job.owner, vendor)
-        return theirs or self._kit.settings.vendor_urls.get(vendor)
+        """A setting by its variable's name as the job's caller has it, else this process; None where it is not set."""
+        theirs = self._kit.callers.setting(self.job.id, self.job.owner, name)
+        return theirs or self._kit.settings.text(name)
+
+    def ask(self, *asks: Ask) -> tuple[str, ...]:
+        """What the caller has answered to these questions. Raises Unanswered as long as an answer is missing."""
+        answers = self.job.answers
+        if missing := [ask for ask in asks if ask.key not in answers]:
+            raise Unanswered(missing)
+        return tuple(answers[ask.key] for ask in asks)
 
     async def earlier(self) -> Report | None:
         """The report of the job that this one follows up, if it is still kept and the same owner's."""
@@ -89,7 +96,7 @@ class JobBench:
             job = await self._store.get(before, self.job.owner)
         except (UnknownJob, JobExpired):
             return None
-        payload = await self._store.payload(job.result_key)
+        payload = await newest(self._store, job)
         return None if payload is None else Report.model_validate_json(payload)
 
     async def progress(

@@ -113,7 +113,7 @@ class Bridge:
         timeout = min(WATCH_S if self._client.death < 0 else 60.0, max(0.0, self._ends - time.monotonic()))
         if self._client.death >= 0:
             reads.append(self._client.death)
-        if self._ends == float("inf") and self._up_size + len(self._said) < HELD:
+        if self._ends == float("inf") and self._up_size < HELD:
             reads.append(self._client.stdin)
         if self._line is not None and len(self._down) < HELD:
             reads.append(self._line)

@@ -50,6 +50,11 @@ class Callers:
         self._seen: list[Caller] = []
         self._charges: OrderedDict[str, Caller] = OrderedDict()
         self._came = anyio.Event()
+        self._patron: Caller | None = None
+
+    def lend(self, patron: Caller) -> None:
+        """Let this caller's keys serve every job whose own callers have none: a host's, for its guests over HTTP."""
+        self._patron = patron
 
     def arrive(self, caller: Caller) -> None:
         """Take note of a caller; work that waits for a key is told."""
@@ -77,19 +82,19 @@ class Callers:
         Raises MissingKey, naming the variables that may hold it.
         """
         for caller in self._of(job_id, owner):
-            secret = caller.settings.vendor_keys.get(vendor)
-            if secret is not None:
-                return secret.get_secret_value()
+            held = secret(caller.settings, vendor)
+            if held is not None:
+                return held.get_secret_value()
         raise missing(vendor, "The job waits, and goes on by itself as soon as a client brings the key.")
 
-    def url(self, job_id: str, owner: str, vendor: str) -> str | None:
-        """Where a vendor is to be found, if the job's caller says so."""
+    def setting(self, job_id: str, owner: str, name: str) -> str | None:
+        """A setting that is no secret, by its variable's name, if the job's caller has it set."""
         caller = next(self._of(job_id, owner), None)
-        return caller.settings.vendor_urls.get(vendor) if caller else None
+        return caller.settings.text(name) if caller else None
 
     def secrets(self) -> set[str]:
         """Every secret value that is held, for whoever must not let one slip out."""
-        callers = [*self._seen, *self._charges.values()]
+        callers = [*self._seen, *self._charges.values(), *([self._patron] if self._patron else [])]
         return {value for caller in callers for value in _secrets(caller.settings)}
 
     def _of(self, job_id: str, owner: str) -> Iterator[Caller]:
@@ -97,6 +102,13 @@ class Callers:
         if charged is not None:
             yield charged
         yield from (caller for caller in reversed(self._seen) if caller.owner == owner)
+        if self._patron is not None:
+            yield self._patron
+
+
+def secret(settings: Settings, vendor: str) -> SecretStr | None:
+    """The key for a vendor, or for the user's own model (`llm`), as these settings have it."""
+    return settings.llm_api_key if vendor == "llm" else settings.vendor_keys.get(vendor)
 
 
 def missing(vendor: str, advice: str) -> MissingKey:
@@ -106,5 +118,5 @@ def missing(vendor: str, advice: str) -> MissingKey:
 
 
 def _secrets(settings: Settings) -> Iterator[str]:
-    held = [*settings.vendor_keys.values(), settings.llm_api_key]
+    held = [*settings.vendor_keys.values(), *settings.tokens.values(), settings.llm_api_key]
     yield from (secret.get_secret_value() for secret in held if isinstance(secret, SecretStr))

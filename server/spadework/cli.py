@@ -17,6 +17,8 @@ import anyio
 import typer
 from pydantic import ValidationError
 
+from spadework.inbox import main as folder_inbox
+from spadework.mailroom import mailroom
 from spadework.screen import Screen, sources
 from spadework.settings import Settings
 from spadework.upkeep import upkeep
@@ -30,6 +32,7 @@ JobId = Annotated[str, typer.Argument(help="The job's id.", metavar="ID")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 NoDesk = Annotated[bool, typer.Option("--no-desk", help="Run everything in this one process.")]
 cli.add_typer(upkeep, name="desk")
+cli.add_typer(mailroom, name="webhooks")
 
 
 class Unwritten(Trouble):
@@ -58,18 +61,29 @@ def main() -> None:
 
 
 @cli.command()
-def serve(no_desk: NoDesk = False) -> None:
-    """Serve MCP on stdin and stdout; what an agent's mcp.json runs."""
-    if not no_desk:
-        raise BadRequest("serve takes no other argument. Run `spadework serve`, or `spadework serve --no-desk`.")
+def serve(
+    no_desk: NoDesk = False,
+    http: Annotated[
+        str | None, typer.Option("--http", help="Serve over HTTP too, in the foreground.", metavar="HOST:PORT")
+    ] = None,
+) -> None:
+    """Serve MCP on stdin and stdout; what an agent's mcp.json runs. With --http it is the desk itself."""
+    if http is not None and not no_desk:
+        from spadework.web import run
+
+        run(http)
+        return
+    if http is not None or not no_desk:
+        raise BadRequest("serve takes one of --no-desk and --http HOST:PORT, or neither. Run it with one of them.")
     # The MCP SDK takes a second to import; `--help` and usage errors need not wait for it.
     from spadework.app import opened, server
     from spadework.transports import serve_stdio
 
     async def until_closed() -> None:
-        async with opened(Settings.load()) as house:
+        async with opened(Settings.load()) as house, anyio.create_task_group() as group:
             desk = house.desk()
-            await serve_stdio(server(lambda _: desk), house.runner)
+            group.start_soon(house.courier.run)
+            await serve_stdio(server(lambda _: desk, tasks=house.kit.settings.tasks == "auto"), house.runner)
 
     anyio.run(until_closed)
 
@@ -185,6 +199,12 @@ def export(
     except OSError as error:
         raise Unwritten(f"{output} could not be written ({error.strerror}). Name another file with -o.") from None
     Screen().note(f"Wrote {output}")
+
+
+@cli.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def inbox(context: typer.Context) -> None:
+    """Print the research that was started from this folder and has ended."""
+    raise typer.Exit(folder_inbox(context.args))
 
 
 @cli.command()

@@ -2,25 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import anyio
 
-from spadework.caller import Caller, Callers
+from spadework.asking import answer, replies, reply
+from spadework.caller import LOCAL, Caller, Callers
 from spadework.clock import Clock
+from spadework.delivery import Address, Delivery, Endpoint
+from spadework.detour import facts, left
+from spadework.documents import card, hashes, kept, paper
+from spadework.egress import Egress
 from spadework.engines import Engine, Estimate
+from spadework.engines.auto import Choice, choose
 from spadework.engines.data import sound
 from spadework.job import Job, fingerprint, new_id
+from spadework.ledger import Ledger
+from spadework.life import life, poll_after, standing, waits
 from spadework.registry import JobStore, Listing
 from spadework.reports import views
-from spadework_tools.errors import BadRequest, JobExpired, NoReport, NotReady, UnknownEngine
-from spadework_tools.models import Cancelled, Page, Report, Request, Standing, Standings, Status, Ticket, View
+from spadework.tell import addresses
+from spadework_tools.errors import BadRequest, JobExpired, NoReport, NotReady, UnknownEngine, UnknownJob, UnknownSource
+from spadework_tools.models import (
+    Cancelled,
+    Document,
+    Life,
+    Page,
+    Part,
+    Report,
+    Request,
+    Standings,
+    Status,
+    Ticket,
+    View,
+)
 
 #: How long each effort may take before it is given up, seconds.
 DEADLINES = {"low": 600.0, "medium": 1_800.0, "high": 7_200.0}
+#: How long a webhook's secret still signs beside its successor, seconds.
+KEEP_S = 86_400.0
 #: One page of the list of a caller's jobs.
 LISTED = 10
+#: Who follows jobs wakes at least so often, and looks so often for what other processes wrote; seconds.
+FOLLOW_S, LOOK_S = 60.0, 0.5
 
 
 @dataclass(frozen=True)
@@ -31,9 +57,12 @@ class Desk:
     engines: Mapping[str, Engine]
     caller: Caller
     clock: Clock
+    ledger: Ledger
     callers: Callers = field(default_factory=Callers)
     closing: anyio.Event = field(default_factory=anyio.Event)
     reports: views.Shelf = field(default_factory=views.Shelf)
+    judge: Callable[[str], None] = field(default_factory=lambda: Egress().judge)
+    local: Callable[[Caller], Engine] | None = None
 
     async def start(self, request: Request) -> Ticket:
         """Accept a request durably, or hand back the job that it repeats.
@@ -41,12 +70,15 @@ class Desk:
         Raises BadRequest and its kinds, or MissingKey, before anything is stored; IdempotencyMismatch, QueueFull,
         StorageFull, ReadOnly when the registry refuses.
         """
+        if (ticket := await self._replied(request)) is not None:
+            return ticket
         if request.output_schema is not None:
             sound(request.output_schema)
-        name, tier = self._engine(request)
+        tell = addresses(request, self.caller, self.judge)
+        request = await self._followed(request)
+        choice = await self._choice(request)
+        name, tier = choice.engine, choice.tier
         self.caller.demand(name)
-        if request.follow_up_to is not None:
-            await self.store.get(request.follow_up_to, self.caller.owner)
         estimate = await self.engines[name].admit(request, tier)
         now = self.clock.wall()
         settled = estimate.request or request
@@ -57,12 +89,14 @@ class Desk:
             fingerprint=fingerprint(settled),
             engine=name,
             tier=tier,
+            placed=bool(choice.why),
+            why=choice.why,
             eta_s=estimate.eta_s,
             cost_estimate_usd=estimate.cost_usd,
             created_at=now,
             deadline_s=estimate.deadline_s or DEADLINES[request.effort],
         )
-        job, created = await self._submitted(job)
+        job, created = await self._submitted(job, tell)
         if created and estimate.eta_s is not None and estimate.eta_s <= self.caller.settings.inline_s:
             job = await self._settled(job, self.caller.settings.inline_s)
         return self._ticket(job, created, estimate)
@@ -77,12 +111,12 @@ class Desk:
         after = _moment(since, await self.store.version())
         listing = await self._listing(job_ids, cursor)
         seen = after if after is not None else max((job.version for job in listing.jobs), default=0)
-        if wait_s > 0 and not _news(listing.jobs, seen) and any(not job.status.terminal for job in listing.jobs):
+        if wait_s > 0 and not _news(listing.jobs, seen) and any(map(waits, listing.jobs)):
             listing = await self._awaited(job_ids, cursor, seen, wait_s)
         news = _news(listing.jobs, seen) if after is not None else listing.jobs
         return Standings(
-            jobs=tuple(self._standing(job) for job in news),
-            poll_after_s=self._poll_after(listing.jobs),
+            jobs=tuple(standing(job, self.clock) for job in news),
+            poll_after_s=poll_after(listing.jobs, self.clock),
             since=f"v{max((job.version for job in listing.jobs), default=seen)}",
             cursor=listing.cursor,
             unchanged=not news,
@@ -119,25 +153,99 @@ class Desk:
     async def report(self, job_id: str) -> tuple[Job, Report]:
         """A job and its whole report. Raises as `collect`."""
         job = await self.store.get(job_id, self.caller.owner)
-        payload = await self.store.payload(job.result_key)
+        payload = await newest(self.store, job)
         if payload is not None:
             return job, Report.model_validate_json(payload)
         if not job.status.terminal:
             raise NotReady(
                 f"{job.id} is {job.status} ({job.phase or 'waiting for its turn'}). "
-                f"Call check_research after {self._poll_after([job])} s; do other work until then."
+                f"Call check_research after {poll_after([job], self.clock)} s; do other work until then."
             )
         if job.status is Status.COMPLETED:
             raise JobExpired(job.id)
         why = job.error.message if job.error else "It was cancelled before anything was found."
         raise NoReport(f"{job.id} {job.status} without a report. {why}")
 
-    async def _submitted(self, job: Job) -> tuple[Job, bool]:
+    async def look(self, job_id: str) -> Life:
+        """One job, its times and what it asks. Raises UnknownJob, JobExpired (also where it is yet to be swept)."""
+        job = await self.store.get(job_id, self.caller.owner)
+        if job.expires_at is not None and job.expires_at <= self.clock.wall():
+            raise JobExpired(job.id)
+        return life(job, self.clock)
+
+    async def follow(self, job_ids: Sequence[str]) -> AsyncGenerator[Life]:
+        """Each of these jobs as it stands, and again whenever it has changed, until this desk closes."""
+        seen: dict[str, int] = {}
+        live = list(dict.fromkeys(job_ids))
+        while live and not self.closing.is_set():
+            version = await self.store.version()
+            for job_id in tuple(live):
+                try:
+                    job = await self.store.get(job_id, self.caller.owner)
+                except (UnknownJob, JobExpired):
+                    live.remove(job_id)
+                    continue
+                if job.version > seen.get(job_id, -1):
+                    seen[job_id] = job.version
+                    yield life(job, self.clock)
+                if job.status.terminal:
+                    live.remove(job_id)
+            await self._stirred(version, FOLLOW_S, look_s=LOOK_S)
+        await self.closing.wait()
+
+    async def answer(self, job_id: str, answers: Mapping[str, str]) -> None:
+        """Tell a job what it asked, by the questions' keys. Raises UnknownJob, JobExpired, RegistryBusy."""
+        await self.store.get(job_id, self.caller.owner)
+        await answer(self.store, self.clock, job_id, answers)
+
+    async def document(self, job_id: str, part: Part, sha256: str = "") -> Document:
+        """A part of a job. Raises UnknownJob, JobExpired, UnknownSource, and as `collect` for a report's parts."""
+        if part == "job":
+            return card(await self.look(job_id))
+        job, report = await self.report(job_id)
+        if part != "source":
+            return paper(job, report, part)
+        text = await self.store.payload(f"src/{sha256}") if sha256 in hashes(report) else None
+        if text is None:
+            raise UnknownSource(job_id, sha256)
+        return kept(text)
+
+    async def sources(self, job_id: str) -> tuple[str, ...]:
+        """The hashes of a report's kept source texts. Raises as `collect`."""
+        _, report = await self.report(job_id)
+        return hashes(report)
+
+    def beside(self, folder: str) -> Self:
+        """The desk once the person at the client has said that this is the folder they work in.
+
+        Only the machine's own user can open a folder so, and only where no setting says which may be read.
+        """
+        if self.local is None or self.caller.owner != LOCAL or self.caller.settings.roots or "\0" in folder:
+            return self
+        local = self.local(replace(self.caller, base=self.caller.base / folder))
+        return replace(self, engines={**self.engines, local.name: local})
+
+    async def webhooks(self) -> tuple[list[Endpoint], list[Delivery]]:
+        """The caller's webhook endpoints, and the newest deliveries to them."""
+        outbox = self.store.outbox
+        return await outbox.endpoints(self.caller.owner), await outbox.deliveries(self.caller.owner)
+
+    async def redeliver(self, name: str) -> list[Delivery]:
+        """Send a webhook, or all of a job's, again under the same id. Raises UnknownDelivery."""
+        return await self.store.outbox.redeliver(self.caller.owner, name)
+
+    async def rotate(self, url: str, secret: str) -> Endpoint:
+        """Sign for an endpoint with a new secret; for a day the one before signs too. Raises EgressRefused."""
+        self.judge(url)
+        return await self.store.outbox.rotate(self.caller.owner, url, secret, KEEP_S)
+
+    async def _submitted(self, job: Job, tell: Sequence[Address]) -> tuple[Job, bool]:
         """Store a new job, or find the one it repeats. A runner may take it up at once, and needs its keys then."""
         self.callers.charge(job.id, self.caller)
         created = False
         try:
-            kept, created = await self.store.submit(job, dedupe_s=self.caller.settings.dedupe_hours * 3600)
+            dedupe_s = self.caller.settings.dedupe_hours * 3600
+            kept, created = await self.store.submit(job, dedupe_s=dedupe_s, tell=tell)
             return kept, created
         finally:
             if not created:
@@ -161,7 +269,7 @@ class Desk:
                 return listing
             version = await self._stirred(version, left)
 
-    async def _stirred(self, version: int, longest_s: float) -> int:
+    async def _stirred(self, version: int, longest_s: float, look_s: float = 0.05) -> int:
         """The store's counter once it has moved, the time is over or this desk is closing."""
         async with anyio.create_task_group() as group:
 
@@ -170,15 +278,15 @@ class Desk:
                 group.cancel_scope.cancel()
 
             group.start_soon(until_closing)
-            version = await self.store.changed(version, longest_s)
+            version = await self.store.changed(version, longest_s, look_s)
             group.cancel_scope.cancel()
         return version
 
     async def _settled(self, job: Job, wait_s: float) -> Job:
-        """The job as soon as it has ended, or as it stands when the time is over."""
+        """The job as soon as it has ended or asks something, or as it stands when the time is over."""
         with anyio.move_on_after(wait_s):
             version = await self.store.version()
-            while not (job := await self.store.get(job.id)).status.terminal:
+            while waits(job := await self.store.get(job.id)) or (job.cancel_requested and not job.status.terminal):
                 version = await self.store.changed(version, wait_s)
         return job
 
@@ -199,14 +307,37 @@ class Desk:
         elsewhere = events[-1].text if events else ""
         return elsewhere or "Nothing goes on elsewhere and nothing more is billed."
 
-    def _engine(self, request: Request) -> tuple[str, str | None]:
-        """The engine's name and tier. Raises UnknownEngine, naming what there is."""
+    async def _replied(self, request: Request) -> Ticket | None:
+        """The ticket of the job that this request answers; None for a request that is research of its own."""
+        if request.follow_up_to is None:
+            return None
+        job = await self.store.get(request.follow_up_to, self.caller.owner)
+        if not replies(job, request):
+            return None
+        await reply(self.store, self.clock, job, request)
+        return self._ticket(await self.store.get(job.id), created=False, estimate=Estimate())
+
+    async def _followed(self, request: Request) -> Request:
+        """The request with the folders of the job that it follows up, where it names none. Raises UnknownJob."""
+        if request.follow_up_to is None:
+            return request
+        before = await self.store.get(request.follow_up_to, self.caller.owner)
+        return request if request.folders else request.model_copy(update={"folders": before.request.folders})
+
+    async def _choice(self, request: Request) -> Choice:
+        """The engine and tier, as asked for or as `auto` places the request.
+
+        Raises UnknownEngine naming what there is, MissingKey, BudgetExceeded or BadRequest where nothing fits.
+        """
         asked = request.engine if request.engine != "auto" else self.caller.settings.engine
-        name, _, tier = (asked if asked != "auto" else "local").partition(":")
+        if asked == "auto":
+            keys = list(self.caller.settings.vendor_keys)
+            return choose(request, facts(self.engines), keys, await left(self.ledger))
+        name, _, tier = asked.partition(":")
         if name not in self.engines:
             usable = ", ".join(sorted(self.engines))
             raise UnknownEngine(f"there is no engine {name[:60]!r} here, so nothing was started. Use auto, {usable}.")
-        return name, tier or None
+        return Choice(name, tier or None, "")
 
     def _ticket(self, job: Job, created: bool, estimate: Estimate) -> Ticket:
         return Ticket(
@@ -214,40 +345,12 @@ class Desk:
             status=job.status,
             created=created,
             engine=job.engine if job.tier is None else f"{job.engine}:{job.tier}",
-            poll_after_s=self._poll_after([job]) or 0,
+            why=job.why or None,
+            poll_after_s=poll_after([job], self.clock) or 0,
             eta_s=None if job.status.terminal else job.eta_s,
             cost_estimate_usd=estimate.cost_usd if created else 0.0,
             expires_at=job.expires_at,
         )
-
-    def _standing(self, job: Job) -> Standing:
-        begun = job.started_at or job.created_at
-        ended = job.finished_at or self.clock.wall()
-        return Standing(
-            job_id=job.id,
-            status=job.status,
-            outcome=job.outcome,
-            label=job.request.label,
-            phase=job.phase,
-            progress=None if job.progress is None else round(job.progress, 2),
-            sources=job.sources,
-            elapsed_s=max(0, round(ended - begun)),
-            eta_s=None if job.status.terminal else job.eta_s,
-            error=job.error,
-        )
-
-    def _poll_after(self, jobs: Sequence[Job]) -> int | None:
-        """When to look next, seconds; None when every job has ended.
-
-        Half of what is left, or as long again as it has taken: a job of 30 minutes is then looked at 8 times.
-        """
-        waits: list[float] = []
-        for job in jobs:
-            if job.status.terminal:
-                continue
-            elapsed = max(0.0, self.clock.wall() - (job.started_at or job.created_at))
-            waits.append(elapsed if job.eta_s is None else job.eta_s / 2)
-        return round(min(600.0, max(5.0, min(waits)))) if waits else None
 
 
 def _moment(since: str | None, version: int) -> int | None:

@@ -49,9 +49,10 @@ def find(home: str) -> Address | None:
     try:
         with open(_file(home), encoding="utf-8") as file:
             row = json.load(file)
-        return Address(**{name: row[name] for name in Address._fields if name in row})
-    except (OSError, ValueError, TypeError):
+        address = Address(str(row["unix"]), int(row["port"]), str(row["token"]), int(row["pid"]))
+    except (OSError, ValueError, TypeError, KeyError):
         return None
+    return address if address.unix or 0 < address.port < 65_536 else None
 
 
 def call(home: str) -> tuple[socket.socket, Address]:
@@ -109,7 +110,13 @@ def publish(home: str, address: Address) -> None:
 
 
 def retire(home: str, address: Address) -> None:
-    """Take the address and the socket away, so that the next caller starts a desk at once."""
+    """Take the address and the socket away, so that the next caller starts a desk at once.
+
+    Only one's own: where the home was deleted and made anew, another desk's may stand there.
+    """
+    there = find(home)
+    if there is not None and there.pid != address.pid:
+        return
     for path in (_file(home), address.unix):
         try:
             os.unlink(path)

@@ -14,7 +14,6 @@ import ssl
 import zlib
 from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_network
 from typing import Any, cast
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
@@ -22,8 +21,9 @@ import anyio
 import anyio.to_thread
 import httpcore2
 import httpx2
-from ssrfguard import DEFAULT_DENIED, AddressTable, Block, Policy, Reach, Resolver, SSRFGuardError, Target, resolve
+from ssrfguard import Resolver, SSRFGuardError, Target, resolve
 
+from spadework.policy import CONFIGURED, GUARDED, inspect
 from spadework_tools.errors import BadReply, EgressRefused, Unreachable
 
 AGENT = "spadework/0.1 (research desk)"
@@ -31,15 +31,6 @@ AGENT = "spadework/0.1 (research desk)"
 CARRIED = frozenset({"accept", "accept-language", "user-agent"})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MIB = 1024 * 1024
-
-#: Azure's host agent is a public address that answers from inside every machine there; the registries list no such
-#: thing (learn.microsoft.com, "What is IP address 168.63.129.16?").
-_AZURE = Block(ip_network("168.63.129.16/32"), "Azure host agent", "vendor documentation", Reach.DENIED)
-_GUARDED = Policy(denied_networks=AddressTable((*DEFAULT_DENIED.blocks, _AZURE)))
-#: Reads a URL that the user configured: any port and address, still no userinfo and no control characters.
-_CONFIGURED = Policy(
-    allowed_ports=frozenset(range(1, 65536)), allowed_networks=(ip_network("0.0.0.0/0"), ip_network("::/0"))
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +106,16 @@ class Egress:
         except (httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError) as error:
             raise _lost(call.url, f"dropped the connection ({type(error).__name__})", sent) from None
 
+    def judge(self, url: str) -> None:
+        """Refuse an address that can be seen to be wrong before anything is sent: what a name leads to shows later.
+
+        Only a host that the user lets through may have plain http or an unusual port. Raises EgressRefused.
+        """
+        try:
+            inspect(url, passes=self._passes(Call("POST", url)))
+        except SSRFGuardError as refusal:
+            raise _refused(url, refusal, "https") from None
+
     async def aclose(self) -> None:
         """Close every connection."""
         for pool in self._pools.values():
@@ -135,7 +136,7 @@ class Egress:
 
     async def _once(self, call: Call, sent: _Sent) -> Reply:
         plain = self._passes(call)
-        target = (_CONFIGURED if plain else _GUARDED).check_url(call.url)
+        target = (CONFIGURED if plain else GUARDED).check_url(call.url)
         pool = await self._pool(plain=plain, secure=target.scheme == "https", fresh=call.fresh)
         try:
             async with pool.stream(
@@ -197,7 +198,7 @@ class _Guard(httpcore2.AsyncNetworkBackend):
     ) -> httpcore2.AsyncNetworkStream:
         addresses = await anyio.to_thread.run_sync(self._judge, host, port, limiter=self._slots, abandon_on_cancel=True)
         failure: Exception = httpcore2.ConnectError(f"{host} has no address")
-        for address in addresses[: _GUARDED.max_connection_attempts]:
+        for address in addresses[: GUARDED.max_connection_attempts]:
             try:
                 return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
@@ -212,9 +213,9 @@ class _Guard(httpcore2.AsyncNetworkBackend):
 
     def _judge(self, host: str, port: int) -> list[str]:
         bracketed = f"[{host}]" if ":" in host else host
-        target = _GUARDED.check_url(f"http://{bracketed}:{port}/")
+        target = GUARDED.check_url(f"http://{bracketed}:{port}/")
         try:
-            return [str(address.ip) for address in resolve(target, policy=_GUARDED, resolver=self._lookup)]
+            return [str(address.ip) for address in resolve(target, policy=GUARDED, resolver=self._lookup)]
         except (OSError, UnicodeError) as error:
             raise httpcore2.ConnectError(f"{host} does not resolve") from error
 
@@ -372,9 +373,9 @@ def _lost(url: str, what: str, sent: _Sent) -> Unreachable:
     return Unreachable(f"{_host(url)} {what}. {tail}", sent=sent.left)
 
 
-def _refused(url: str, refusal: SSRFGuardError) -> EgressRefused:
+def _refused(url: str, refusal: SSRFGuardError, scheme: str = "http(s)") -> EgressRefused:
     reason = getattr(refusal, "reason", "") or "its redirects lead nowhere allowed"
     return EgressRefused(
-        f"{_host(url)!r} may not be fetched: {str(reason)[:200]}. "
-        "Give a public http(s) address, or allow the host with SPADEWORK_ALLOW_PRIVATE."
+        f"{_host(url)!r} may not be reached: {str(reason)[:200]}. "
+        f"Give a public {scheme} address, or allow the host with SPADEWORK_ALLOW_PRIVATE."
     )

@@ -15,6 +15,11 @@ def main() -> None:
             serve()
         except Unable as unable:
             _without_desk(str(unable), unable.read)
+    if sys.argv[1:2] == ["inbox"]:
+        # A hook runs it before every message of the user; see `inbox.py`.
+        from spadework.inbox import main as folder_inbox
+
+        sys.exit(folder_inbox(sys.argv[2:]))
     # The command line's libraries take longer to import than a bridge may take to start.
     from spadework.cli import main as command_line
 

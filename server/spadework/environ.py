@@ -10,6 +10,8 @@ import sys
 from collections.abc import Mapping
 
 PREFIX = "SPADEWORK_"
+#: Who started this process, as early as it can be asked: a client that dies while we start is missed then.
+PARENT = os.getppid()
 #: The vendors whose keys and base URLs we know, with the variables their own tools use (2026-11-21).
 VENDOR_KEYS: dict[str, tuple[str, ...]] = {
     "perplexity": ("PERPLEXITY_API_KEY", "PPLX_API_KEY"),
@@ -19,6 +21,9 @@ VENDOR_KEYS: dict[str, tuple[str, ...]] = {
     "gemini": ("GEMINI_API_KEY",),
     "exa": ("EXA_API_KEY",),
 }
+
+#: The public search back-ends of the local engine; each base URL can be set to another place.
+BACKENDS = ("wikipedia", "arxiv", "crossref", "hackernews", "stackexchange")
 
 _KEYS = frozenset(variable for variables in VENDOR_KEYS.values() for variable in variables)
 #: What a process needs to run and to find its files, its proxy and its certificates; a desk inherits no more.
@@ -45,7 +50,7 @@ def inherited(home: str, environ: Mapping[str, str] | None = None) -> dict[str, 
 
 def _plain(name: str) -> bool:
     if name.startswith(PREFIX):
-        return not name.endswith("_API_KEY")
+        return not name.endswith(("_API_KEY", "_TOKENS"))
     return name in _PLAIN or name.startswith(("LC_", "XDG_", "PYTHON"))
 
 

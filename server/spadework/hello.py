@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, cast
 PROTOCOL = 1
 #: This distribution's version and its registry's schema, written out: looking them up costs the bridge its start.
 VERSION = "0.1.0"
-SCHEMA = 1
+SCHEMA = 2
 #: A hello is refused beyond this size, bytes.
 LONGEST = 1 << 20
 
@@ -61,7 +61,10 @@ class Hello(NamedTuple):
 
 
 class Welcome(NamedTuple):
-    """The desk's answer: who serves, or why it does not. `retry`: it is on its way out, so knock again."""
+    """The desk's answer: who serves, or why it does not.
+
+    `retry`: it is on its way out, so knock again. `stays`: it makes no room for another version's desk.
+    """
 
     version: str = VERSION
     schema: int = SCHEMA
@@ -69,6 +72,7 @@ class Welcome(NamedTuple):
     protocol: int = PROTOCOL
     refusal: str = ""
     retry: bool = False
+    stays: bool = False
     notes: tuple[str, ...] = ()
     state: Mapping[str, Any] = {}
 

@@ -26,9 +26,10 @@ import anyio.abc
 from spadework.app import House, opened, server
 from spadework.caller import Caller, Callers
 from spadework.calls import DRAINING
-from spadework.door import Address, peer, prove, retire, same
+from spadework.counter import serve_port
+from spadework.door import Address, find, peer, prove, retire, same
 from spadework.hello import VERSION, Garbled, Hello, Welcome
-from spadework.remote import serve_port
+from spadework.job import Job
 from spadework.settings import Settings
 from spadework.transports import Lines, serve_stream
 from spadework_tools.errors import Trouble
@@ -42,6 +43,8 @@ GRACE_S: Final = 5.0
 HELLO_S: Final = 10.0
 #: How long a desk that cannot open tells its callers so, seconds.
 REFUSING_S: Final = 1.0
+#: How often a desk looks whether its home is still there, seconds.
+BEREFT_S: Final = 2.0
 _LIVE = (Status.QUEUED, Status.RUNNING, Status.NEEDS_INPUT)
 #: Settings of the whole process, which the first caller of a desk decides.
 _COMMON = (
@@ -53,6 +56,7 @@ _COMMON = (
     "daily_cap_usd",
     "allow_private",
     "idle_s",
+    "on_finish",
 )
 
 
@@ -75,6 +79,8 @@ class Host:
     address: Address
     house: House
     settings: Settings
+    #: Served by somebody's own command, it ends when that is ended, and for no other version and no idleness.
+    stays: bool = False
     begun: float = field(default_factory=time.time)
     guests: set[Guest] = field(default_factory=set[Guest])
     count: int = 0
@@ -86,7 +92,9 @@ class Host:
         async with anyio.create_task_group() as group:
             group.start_soon(self._on_signal)
             group.start_soon(self._on_idle)
+            group.start_soon(self._on_bereft)
             group.start_soon(self.house.runner.run)
+            group.start_soon(self.house.courier.run)
             group.start_soon(self._admit, listener, group)
             await self.leaving.wait()
             retire(self.home, self.address)
@@ -126,17 +134,26 @@ class Host:
         quiet = time.monotonic()
         while True:
             await anyio.sleep(min(60.0, self.settings.idle_s / 4))
-            if self.guests or await self._live():
+            if self.stays or self.guests or await self._live():
                 quiet = time.monotonic()
             elif time.monotonic() - quiet >= self.settings.idle_s:
                 log.info("idle for %.0f s", self.settings.idle_s)
                 self.leaving.set()
                 return
 
+    async def _on_bereft(self) -> None:
+        """End when nobody can find this desk any more: its home was deleted, or its address is another desk's."""
+        while (there := find(self.home)) is not None and there.pid == os.getpid():  # noqa: ASYNC110 - nothing tells it
+            await anyio.sleep(BEREFT_S)
+        log.warning("the home of this desk is gone")
+        self.leaving.set()
+
     async def _live(self) -> bool:
-        """Whether there is work that this desk can do: a job without its key needs a caller first."""
+        """Whether there is work that this desk can do: a job without its key or its answer needs a caller."""
+        if await self.house.kit.store.outbox.due_in() is not None:
+            return True
         listing = await self.house.kit.store.list(statuses=_LIVE, limit=1_000)
-        waiting = [job for job in listing.jobs if job.error is not None and job.error.code == "missing_key"]
+        waiting = [job for job in listing.jobs if _waits_for_caller(job)]
         return len(waiting) < len(listing.jobs)
 
     async def _meet(self, stream: anyio.abc.SocketStream) -> None:
@@ -170,7 +187,9 @@ class Host:
         if self.leaving.is_set():
             await guest.lines.write(Welcome(pid=os.getpid(), retry=True).line().decode())
             return
-        if hello.ask in ("stop", "handover"):
+        if hello.ask == "handover" and self.stays:
+            await guest.lines.write(Welcome(pid=os.getpid(), refusal=_STAYS.format(self.home, os.getpid())).line().decode())
+        elif hello.ask in ("stop", "handover"):
             await self._step_down(guest, hello)
         elif hello.ask == "status":
             await guest.lines.write(Welcome(pid=os.getpid(), state=await self._state()).line().decode())
@@ -193,9 +212,10 @@ class Host:
             return
         desk = self.house.desk(Caller(settings, base=Path(hello.cwd)), self.leaving)
         log.info("caller %d came: process %d, %s", guest.number, hello.pid, hello.ask)
-        await guest.lines.write(Welcome(pid=os.getpid(), notes=self._notes(settings)).line().decode())
+        welcome = Welcome(pid=os.getpid(), notes=self._notes(settings), stays=self.stays)
+        await guest.lines.write(welcome.line().decode())
         if hello.ask == "mcp":
-            await serve_stream(server(lambda _: desk), guest.lines)
+            await serve_stream(server(lambda _: desk, tasks=settings.tasks == "auto"), guest.lines)
         else:
             await serve_port(desk, guest.lines)
 
@@ -212,6 +232,16 @@ class Host:
         clients = [{"pid": guest.pid, "as": guest.ask} for guest in self.guests if guest.ask in ("mcp", "desk")]
         up = round(time.time() - self.begun)
         return {"home": self.home, "up_s": up, "clients": clients, "jobs": counts, "idle_s": self.settings.idle_s}
+
+
+_STAYS = (
+    "`spadework serve --http` already keeps {} (process {}) and makes no room. End it with `spadework desk stop`, or set "
+    "SPADEWORK_HOME to another folder."
+)
+
+
+def _waits_for_caller(job: Job) -> bool:
+    return job.status is Status.NEEDS_INPUT or (job.error is not None and job.error.code == "missing_key")
 
 
 async def received(lines: Lines, stream: anyio.abc.SocketStream, address: Address) -> Hello | None:

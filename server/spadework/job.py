@@ -9,11 +9,12 @@ import base64
 import hashlib
 import json
 import secrets
+from collections.abc import Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from spadework_tools.models import Fault, Outcome, Request, Status
+from spadework_tools.models import Ask, Fault, Outcome, Request, Status
 
 #: What may follow what. A terminal status has no way out; a running job goes back to the queue when its worker dies.
 MOVES: dict[Status, frozenset[Status]] = {
@@ -36,7 +37,9 @@ class Job(BaseModel):
     The store keeps ownership, fences and due times beside it; they are no business of who reads a job.
     `version` is the store's change counter at the last write, `seq` the number of this job's last event, `begun` the
     boot id and boot time of the first work on it, from which its deadline counts. `placed`: `auto` chose the engine,
-    for the reason in `why`, after those in `tried` had refused (each with its error code) at no cost.
+    for the reason in `why`, after those in `tried` had refused (each with its error code) at no cost. `changed_at` is
+    the wall time of the last write that a reader can see; `asks` is what the job waits to be told since `asked_at`,
+    and `answers` what it has been told, by the questions' keys.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -58,9 +61,13 @@ class Job(BaseModel):
     sources: int = 0
     eta_s: int | None = None
     error: Fault | None = None
+    asks: tuple[Ask, ...] = ()
+    asked_at: float | None = None
+    answers: Mapping[str, str] = {}
     cost_estimate_usd: float | None = None
     cost_usd: float | None = None
     created_at: float
+    changed_at: float | None = None
     started_at: float | None = None
     finished_at: float | None = None
     deadline_s: float | None = None
@@ -73,8 +80,13 @@ class Job(BaseModel):
 
     @property
     def result_key(self) -> str:
-        """Where the job's report is stored."""
+        """Where the job's report is stored as its engine gave it."""
         return f"result/{self.id}"
+
+    @property
+    def verified_key(self) -> str:
+        """Where it is stored once its citations were checked and the job is done; looked for first."""
+        return f"result/{self.id}/verified"
 
     def evolve(self, **changes: Any) -> Self:
         """This job with some fields changed; `status` may only change as `MOVES` allows.

@@ -191,6 +191,8 @@ class Joining:
 
     def _older(self, welcome: Welcome) -> bool:
         """Whether that desk is of another version and may be followed by ours: its registry is not beyond us."""
+        if welcome.stays:
+            return False
         return self._hello.ask in ("mcp", "desk") and welcome.version != VERSION and welcome.schema <= SCHEMA
 
 

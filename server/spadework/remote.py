@@ -1,79 +1,31 @@
-"""The desk's port over a connection: what a command on this machine asks of the desk process, and how that answers.
+"""A desk in another process, for a person's command: the same jobs as the agents', and no registry opened twice.
 
-One JSON object a line each way: `{"do": NAME, "with": {…}}`, and `{"ok": …}` or `{"trouble": {…}}`. A person's command
-so sees the same jobs as the agents, and never opens a registry that a desk of another version holds.
+One JSON object a line each way: `{"do": NAME, "with": {…}}`, and `{"ok": …}` or `{"trouble": {…}}`, which
+`counter.py` answers.
 """
 
 from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import anyio.to_thread
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 
-from spadework.desk import Desk
+from spadework.delivery import Delivery, Endpoint
 from spadework.job import Job
-from spadework.transports import Lines
 from spadework_tools.errors import BadRequest, MissingKey, Trouble
 from spadework_tools.models import Cancelled, Page, Report, Request, Standings, Ticket, View
-
-M = TypeVar("M", bound=BaseModel)
 
 #: A question that ends the desk this often is not asked again.
 TRIES = 3
 
 _VERDICT = TypeAdapter(tuple[Job, Report])
-
-
-async def serve_port(desk: Desk, lines: Lines) -> None:
-    """Answer one command's questions until it hangs up."""
-    async for line in lines:
-        await lines.write(json.dumps(await _answer(desk, line)) + "\n")
-
-
-async def _answer(desk: Desk, line: str) -> dict[str, Any]:
-    try:
-        asked = json.loads(line)
-        return {"ok": await _DOINGS[asked["do"]](desk, asked["with"])}
-    except Trouble as trouble:
-        kind = next((kind.__name__ for kind in (MissingKey, BadRequest) if isinstance(trouble, kind)), "Trouble")
-        return {"trouble": {"kind": kind, "code": trouble.code, "message": trouble.message}}
-    except (KeyError, ValueError, TypeError) as error:
-        message = f"the desk does not understand this command ({type(error).__name__}). Use the desk's own version."
-        return {"trouble": {"kind": "Trouble", "code": "garbled", "message": message}}
-
-
-async def _start(desk: Desk, given: Mapping[str, Any]) -> Any:
-    return (await desk.start(Request.model_validate(given["request"]))).model_dump(mode="json")
-
-
-async def _check(desk: Desk, given: Mapping[str, Any]) -> Any:
-    return (await desk.check(**given)).model_dump(mode="json")
-
-
-async def _collect(desk: Desk, given: Mapping[str, Any]) -> Any:
-    return (await desk.collect(**given)).model_dump(mode="json")
-
-
-async def _cancel(desk: Desk, given: Mapping[str, Any]) -> Any:
-    return (await desk.cancel(**given)).model_dump(mode="json")
-
-
-async def _report(desk: Desk, given: Mapping[str, Any]) -> Any:
-    return _VERDICT.dump_python(await desk.report(**given), mode="json")
-
-
-_DOINGS: dict[str, Callable[[Desk, Mapping[str, Any]], Awaitable[Any]]] = {
-    "start": _start,
-    "check": _check,
-    "collect": _collect,
-    "cancel": _cancel,
-    "report": _report,
-}
+DELIVERIES, ENDPOINT = TypeAdapter(list[Delivery]), TypeAdapter(Endpoint)
+WEBHOOKS = TypeAdapter(tuple[list[Endpoint], list[Delivery]])
 
 
 class RemoteDesk:
@@ -114,6 +66,18 @@ class RemoteDesk:
     async def report(self, job_id: str) -> tuple[Job, Report]:
         """See `Desk.report`."""
         return _VERDICT.validate_python(await self._ask("report", job_id=job_id), strict=False)
+
+    async def webhooks(self) -> tuple[list[Endpoint], list[Delivery]]:
+        """See `Desk.webhooks`."""
+        return WEBHOOKS.validate_python(await self._ask("webhooks"))
+
+    async def redeliver(self, name: str) -> list[Delivery]:
+        """See `Desk.redeliver`."""
+        return DELIVERIES.validate_python(await self._ask("redeliver", name=name))
+
+    async def rotate(self, url: str, secret: str) -> Endpoint:
+        """See `Desk.rotate`."""
+        return ENDPOINT.validate_python(await self._ask("rotate", url=url, secret=secret))
 
     async def _ask(self, do: str, **given: Any) -> Any:
         line = json.dumps({"do": do, "with": given}).encode() + b"\n"

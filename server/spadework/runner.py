@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import anyio
 import anyio.abc
 
+from spadework.asking import PATIENCE_S
 from spadework.bench import JobBench, Kit
 from spadework.detour import detour
-from spadework.engines import Engine, Later, Partial
+from spadework.engines import Engine, Later, Partial, Unanswered
 from spadework.environ import VENDOR_KEYS
 from spadework.job import Event, Job
 from spadework.registry import Change, Fenced, Lease
+from spadework.verify import verified
 from spadework_tools.errors import MissingKey, ReadOnly, RegistryBusy, StorageFull, Trouble
-from spadework_tools.models import Fault, Outcome, Report, Status
+from spadework_tools.models import Ask, Fault, Outcome, Report, Status
 
 log = logging.getLogger(__name__)
 
@@ -196,16 +198,24 @@ class Runner:
         """Work on the job and write down what came of it."""
         try:
             engine = self._engines[job.engine]
+            if (early := await self._early(bench)) is not None:
+                await self._settle(bench, self._finishing(job, await self._verified(early, bench)))
+                return
             if job.begun is None or job.begun[0] != self._clock.boot_id or _keyless(job):
                 job = await bench.write(self._starting(job))
             result = None
             with anyio.move_on_after(self._left(job)):
                 result = await self._worked(engine, job, bench)
-            change = self._outcome(job, await engine.stop(job, bench) if result is None else result)
+            result = await engine.stop(job, bench) if result is None else result
+            if isinstance(result, Report):
+                result = await self._stored(result, bench)
+            change = self._outcome(job, result)
         except Fenced:
             raise
         except MissingKey as trouble:
             change = self._waiting(job, trouble)
+        except Unanswered as wait:
+            change = self._asking(job, wait.asks)
         except Trouble as trouble:
             change = await detour(job, bench, self._kit, self._engines, trouble) or self._failing(
                 Fault(code=trouble.code, message=trouble.message)
@@ -225,10 +235,38 @@ class Runner:
                 log.warning("%s waits: %s", job.id, trouble)
                 await anyio.sleep(RETRY_S)
 
+    async def _early(self, bench: JobBench) -> Report | None:
+        """The report that an earlier life of this job stored and did not finish with."""
+        payload = await self._store.payload(bench.job.result_key)
+        return None if payload is None else Report.model_validate_json(payload)
+
+    async def _stored(self, report: Report, bench: JobBench) -> Report:
+        """Store a report before anything can go wrong with checking it, and check it."""
+        if not report.citations or not self._kit.settings.verify:
+            return report
+        while True:
+            try:
+                await bench.write(Change(fields={"phase": "verifying"}, payloads=_kept(bench.job, report)))
+                return await self._verified(report, bench)
+            except UNWRITABLE as trouble:
+                log.warning("%s cannot be stored yet: %s", bench.job.id, trouble)
+                await anyio.sleep(RETRY_S)
+
+    async def _verified(self, report: Report, bench: JobBench) -> Report:
+        """The report with its verdicts, or as it was where they cannot be had."""
+        try:
+            return await verified(report, bench, self._kit)
+        except (Fenced, *UNWRITABLE):
+            raise
+        except Exception:
+            # The runner's edge: a check that stops on a defect costs no report.
+            log.exception("%s: its citations could not be checked", bench.job.id)
+            return report
+
     async def _end(self, job: Job, bench: JobBench) -> None:
         """End a job whose caller asked for it, with its report where the work was done all the same."""
         try:
-            said = await self._engines[job.engine].stop(job, bench)
+            said = await self._early(bench) or await self._engines[job.engine].stop(job, bench)
         except Fenced:
             raise
         except Trouble as trouble:
@@ -283,6 +321,20 @@ class Runner:
         fields = {"error": fault, "phase": f"waiting for {names}"}
         return Change(fields=fields, events=events, due=self._clock.boot() + KEY_S)
 
+    def _asking(self, job: Job, asks: Sequence[Ask]) -> Change:
+        """The job waits for its caller's answer, and gives up when there is none for long."""
+        now = self._clock.wall()
+        since = job.asked_at or now
+        if now - since >= PATIENCE_S:
+            return self._failing(Fault(code="unanswered", message=_UNANSWERED))
+        text = " ".join(ask.question for ask in asks)
+        events = () if tuple(asks) == job.asks else (Event(at=now, kind=Status.NEEDS_INPUT, text=text),)
+        fields = {
+            "status": Status.NEEDS_INPUT, "asks": tuple(asks), "asked_at": since, "begun": None,
+            "phase": "waiting for an answer",
+        }  # fmt: skip
+        return Change(fields=fields, events=events, due=self._clock.boot() + PATIENCE_S - (now - since))
+
     def _parking(self, later: Later) -> Change:
         return Change(fields={"phase": "waiting"}, due=self._clock.boot() + max(0.0, later.after_s), durable=False)
 
@@ -302,12 +354,17 @@ class Runner:
         }  # fmt: skip
         found = "nothing found" if report.outcome is Outcome.NO_EVIDENCE else f"{len(report.citations)} citations"
         event = Event(at=self._clock.wall(), kind="completed", text=found)
-        return Change(fields=fields, events=(event,), payloads=_kept(job, report))
+        # Payloads never change: where the report is stored unchecked already, the checked one has a key of its own.
+        return Change(fields=fields, events=(event,), payloads=_kept(job, report, job.verified_key))
 
 
 _DEADLINE = (
     "the work did not end within its limit of {:.0f} s, so it was stopped. "
     "Start it again with a lower effort or a narrower question."
+)
+_UNANSWERED = (
+    "the job asked a question and nobody answered it for 7 days, so it was given up. "
+    "Start it again with the answer in the question."
 )
 _DEFECT = (
     "the engine stopped on a defect of its own ({}), so there is no report. "
@@ -320,9 +377,10 @@ def _keyless(job: Job) -> bool:
     return job.error is not None and job.error.code == MissingKey.code
 
 
-def _kept(job: Job, report: Report) -> dict[str, bytes]:
+def _kept(job: Job, report: Report, key: str | None = None) -> dict[str, bytes]:
     """The report as a payload of its job."""
-    return {job.result_key: report.model_dump_json(exclude_defaults=True).encode()}
+    # Straight to bytes: as a string a large report of many scripts would take four bytes a letter once more.
+    return {key or job.result_key: report.__pydantic_serializer__.to_json(report, exclude_defaults=True)}
 
 
 def _name() -> str:

@@ -54,6 +54,13 @@ class Screen:
             table.add_row(*(clean(cell) for cell in row))
         self._out.print(table, soft_wrap=False)
 
+    def fields(self, *cells: str) -> None:
+        """A line of fields on stdout, parted by tabs when piped."""
+        if self._out.is_terminal:
+            self._out.print("  ".join(clean(cell) for cell in cells if cell), markup=False)
+        else:
+            self._out.file.write("\t".join(clean(cell) for cell in cells) + "\n")
+
     def watcher(self) -> Watcher:
         """A progress display for one job."""
         return Watcher(self._err)

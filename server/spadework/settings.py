@@ -7,18 +7,33 @@ that names it; a provider key is held as a secret and never shown.
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from spadework.environ import PREFIX, VENDOR_KEYS
+from spadework.environ import BACKENDS, PREFIX, VENDOR_KEYS
 from spadework_tools.complaint import complaint
 from spadework_tools.errors import Trouble
+
+#: The settings that an engine may ask for by name.
+OPEN = frozenset(
+    [
+        "web",
+        "web_backends",
+        "web_contact",
+        "searxng_url",
+        "llm_base_url",
+        "llm_model",
+        "embeddings_base_url",
+        "embeddings_model",
+    ]
+)
 
 
 class BadSetting(Trouble):
@@ -43,14 +58,34 @@ class Settings(BaseModel):
     inline_s: float = Field(2.0, ge=0, le=30)
     concurrency: int = Field(4, ge=1, le=256)
     lease_s: float = Field(30, ge=1, le=3600)
-    searxng_url: str | None = None
+    web: Literal["on", "off", "auto"] = "auto"
+    web_backends: tuple[Literal["searxng", "wikipedia", "arxiv", "crossref", "hackernews", "stackexchange"], ...] = (
+        "searxng",
+        *BACKENDS,
+    )
+    web_contact: str | None = Field(None, pattern=r"^[^\s<>()]{3,200}$")
+    searxng_url: str | None = Field(None, pattern=r"^https?://")
     llm_base_url: str | None = None
     llm_model: str | None = None
     llm_api_key: SecretStr | None = None
     embeddings_base_url: str | None = None
     embeddings_model: str | None = None
     allow_private: tuple[str, ...] = ()
+    tasks: Literal["auto", "never"] = "auto"
     idle_s: float = Field(1_800, ge=1, le=365 * 86_400)
+    webhook_url: str | None = Field(None, min_length=1, max_length=2_000)
+    on_finish: tuple[Annotated[str, Field(pattern=r"^[^\x00]+$")], ...] = ()
+    public_url: str | None = Field(None, pattern=r"^https?://[^/?#@\s]+$")
+    allowed_hosts: tuple[str, ...] = ()
+    tokens: Mapping[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")], SecretStr] = Field(
+        default_factory=dict[str, SecretStr]
+    )
+    oauth_issuer: str | None = Field(None, pattern=r"^https?://")
+    oauth_audience: str | None = None
+    oauth_jwks_url: str | None = Field(None, pattern=r"^https?://")
+    oauth_scope: str = Field("research", pattern=r"^[\x21\x23-\x5b\x5d-\x7e]+$")
+    calls_per_minute: int = Field(60, ge=1, le=1_000_000)
+    jobs_per_owner: int = Field(20, ge=1, le=10_000)
     vendor_keys: Mapping[str, SecretStr] = Field(default_factory=dict[str, SecretStr])
     vendor_urls: Mapping[str, str] = Field(default_factory=dict[str, str])
 
@@ -73,6 +108,17 @@ class Settings(BaseModel):
         except ValidationError as error:
             raise BadSetting(f"the setting {complaint(error.errors()[0])}. Correct it and start again.") from None
 
+    def text(self, variable: str) -> str | None:
+        """A setting that is no secret as text, by its variable's name (`SPADEWORK_SEARXNG_URL`); None if not set."""
+        name = variable.removeprefix(PREFIX).lower()
+        vendor = name.removesuffix("_base_url")
+        if vendor in (*VENDOR_KEYS, *BACKENDS):
+            return self.vendor_urls.get(vendor)
+        value = getattr(self, name) if name in OPEN else None
+        if value is None:
+            return None
+        return ",".join(self.web_backends) if name == "web_backends" else str(value)
+
 
 def workplace(folder: Path) -> tuple[Path, ...]:
     """The folders readable where no roots are set: the one the client works in, unless that is everything one has."""
@@ -83,7 +129,7 @@ def workplace(folder: Path) -> tuple[Path, ...]:
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    urls = {f"{vendor}_base_url": vendor for vendor in VENDOR_KEYS}
+    urls = {f"{vendor}_base_url": vendor for vendor in (*VENDOR_KEYS, *BACKENDS)}
     for variable, text in environ.items():
         if not variable.startswith(PREFIX) or not text:
             continue
@@ -111,19 +157,36 @@ def _known(name: str, shown: str, where: str) -> str:
     names = [field for field in Settings.model_fields if field not in ("vendor_keys",)]
     if name in names:
         return name
-    near = difflib.get_close_matches(name, [*names, *(f"{vendor}_base_url" for vendor in VENDOR_KEYS)], n=1, cutoff=0.5)
+    near = difflib.get_close_matches(
+        name, [*names, *(f"{vendor}_base_url" for vendor in (*VENDOR_KEYS, *BACKENDS))], n=1, cutoff=0.5
+    )
     form = PREFIX + near[0].upper() if near and shown.startswith(PREFIX) else (near[0] if near else "")
     hint = f"Did you mean {form}?" if form else "Remove it, or see the README's list of settings."
     raise BadSetting(f"{shown} is no {where} that spadework knows. {hint}")
 
 
 def _typed(name: str, text: str) -> Any:
-    """The text of a variable as its field takes it: a list is parted as PATH is, hosts by commas."""
+    """The text of a variable as its field takes it: a list is parted as PATH is, hosts and tokens by commas."""
     if name == "roots":
         return [Path(part).expanduser() for part in text.split(os.pathsep) if part]
-    if name == "allow_private":
-        return [part.strip() for part in text.split(",") if part.strip()]
+    if name == "on_finish":
+        return _arguments(text)
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if name in ("allow_private", "allowed_hosts", "web_backends"):
+        return parts
+    if name == "tokens":
+        return {owner.strip(): token.strip() for owner, _, token in (part.partition("=") for part in parts)}
     return text
+
+
+def _arguments(text: str) -> Any:
+    """A command as a JSON list, since no shell parts it into arguments. Raises BadSetting."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise BadSetting(
+            f'{PREFIX}ON_FINISH is no JSON list. Give the command and its arguments, such as ["notify-send", "done"].'
+        ) from None
 
 
 def _keys(environ: Mapping[str, str]) -> dict[str, SecretStr]:

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Any, Protocol, cast
 
 import anyio
 import anyio.abc
 from anyio.streams.buffered import BufferedByteReceiveStream
-from mcp.server.mcpserver import MCPServer
 from mcp.server.stdio import stdio_server
 
 from spadework.calls import MARK, taken
+from spadework.environ import PARENT
+from spadework.mend import mend
 from spadework.runner import Runner
 
 #: How long a stop may take to give the jobs back, seconds; clients kill 100 ms after their first signal.
@@ -48,7 +50,7 @@ class Lines:
 
     async def __anext__(self) -> str:
         try:
-            return (await self.line()).decode("utf-8", "replace")
+            return mend((await self.line()).decode("utf-8", "replace"))
         except anyio.EndOfStream:
             raise StopAsyncIteration from None
 
@@ -97,14 +99,32 @@ async def serve_stream(server: Converser, lines: Lines) -> None:
         await server.converse(read, write)
 
 
-async def serve_stdio(server: MCPServer[None], runner: Runner) -> None:
+async def serve_stdio(server: Converser, runner: Runner) -> None:
     """Serve one client on stdin and stdout until it closes, a signal comes or the parent is gone; ends the process."""
     async with anyio.create_task_group() as group:
         group.start_soon(_on_signal, runner)
         group.start_soon(_on_orphaned, runner)
         group.start_soon(runner.run)
-        await server.run_stdio_async()
+        # Of a file the SDK only reads lines.
+        file = cast("anyio.AsyncFile[str]", _mended(_claimed_stdin()))
+        async with stdio_server(stdin=file) as (read, write):
+            await server.converse(read, write)
         await _exit(runner)
+
+
+async def _mended(file: anyio.AsyncFile[str]) -> AsyncGenerator[str]:
+    """The lines of a file, each mended before it is parsed."""
+    async for line in file:
+        yield mend(line)
+
+
+def _claimed_stdin() -> anyio.AsyncFile[str]:
+    """The client's pipe, taken away from everybody else: a child that reads stdin finds the null device."""
+    wire = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return anyio.wrap_file(open(wire, encoding="utf-8", errors="replace"))  # noqa: PTH123 - an open descriptor
 
 
 async def _exit(runner: Runner) -> None:
@@ -124,7 +144,6 @@ async def _on_signal(runner: Runner) -> None:
 
 
 async def _on_orphaned(runner: Runner) -> None:
-    parent = os.getppid()
-    while os.getppid() == parent:  # noqa: ASYNC110 - nothing tells a process that its parent is gone
+    while os.getppid() == PARENT:  # noqa: ASYNC110 - nothing tells a process that its parent is gone
         await anyio.sleep(WATCH_S)
     await _exit(runner)

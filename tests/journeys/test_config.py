@@ -14,7 +14,7 @@ import anyio
 import pytest
 from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters
-
+from tests.journeys.server import AROUND
 from tests.promises.test_tools import NAMES
 
 pytestmark = pytest.mark.anyio
@@ -36,7 +36,7 @@ def codex() -> dict[str, Any]:
 async def tools_of(entry: dict[str, Any], tmp_path: Path) -> list[str]:
     """The tools of the server an entry starts, in the environment a client gives it."""
     # What `pip install` or `uv tool install` does for a user: the command is on the path.
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{Path(sys.executable).parent}{os.pathsep}{AROUND['PATH']}"
     env = {**entry.get("env", {}), "PATH": path, "SPADEWORK_HOME": str(tmp_path / "home")}
     server = StdioServerParameters(command=entry["command"], args=entry["args"], env=env, cwd=tmp_path)
     with anyio.fail_after(60):

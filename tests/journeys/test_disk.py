@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.journeys.server import COMMAND, environment
 from tests.journeys.wire import Wire
 
@@ -148,9 +147,7 @@ def test_a_home_that_can_not_be_made_stops_the_start_with_one_sentence(tmp_path:
 
 
 @pytest.mark.parametrize("damage", ["emptied", "truncated", "foreign", "scribbled"])
-def test_a_damaged_registry_is_refused_and_left_as_it_is(
-    wire: Start, home: Path, tmp_path: Path, damage: str
-) -> None:
+def test_a_damaged_registry_is_refused_and_left_as_it_is(wire: Start, home: Path, tmp_path: Path, damage: str) -> None:
     server = wire()
     started(server, 0)
     server.stop(None)

@@ -11,12 +11,10 @@ from typing import Any
 
 import psutil
 import pytest
-
 from tests.conftest import Connect
 from tests.journeys import papers
 from tests.journeys.server import call, ended, exported, refused, whole
 from tests.journeys.wire import Wire
-
 
 
 async def answered(agent: Any, folder: Path, question: str = papers.QUESTION) -> str:
@@ -73,8 +71,11 @@ async def test_a_folder_that_cannot_be_read_is_refused_at_once_and_in_words(
 async def test_what_lies_outside_reads_the_same_whether_it_exists_or_not(client: Connect, odd: Path) -> None:
     async with client(roots=[odd / "library"]) as agent:
         said = {
-            (await refused(agent, "start_research", question=papers.QUESTION, folders=[str(odd / name)], engine="local"))
-            .replace(name, "NAME")
+            (
+                await refused(
+                    agent, "start_research", question=papers.QUESTION, folders=[str(odd / name)], engine="local"
+                )
+            ).replace(name, "NAME")
             for name in ("private", "missing")
         }
         assert len(said) == 1
@@ -190,4 +191,4 @@ def test_ten_thousand_files_some_unreadable_are_read_and_the_unreadable_ones_cou
     text = server.call("get_result", {"job_id": job_id, "view": "full"})["content"][0]["text"]
     assert "4242 tons" in text
     assert "9,890 files" in text or "9890 files" in text
-    assert "11 unreadable" in text or "unreadable: 11" in text or "unreadable (11)" in text or "11 files unreadable" in text, text[-800:]
+    assert "11 unreadable" in text, text[-800:]

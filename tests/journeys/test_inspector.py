@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.journeys import inspector, papers
-from tests.journeys.server import COMMAND, environment
+from tests.journeys.server import AROUND, COMMAND, environment
 from tests.promises.test_tools import NAMES
 
 pytestmark = pytest.mark.parametrize("era", ["modern", "legacy"])
@@ -26,7 +25,7 @@ def entry() -> Path:
     try:
         return inspector.installed()
     except inspector.Unreachable as reason:
-        if os.environ.get("CI") == "true":
+        if AROUND.get("CI") == "true":
             raise
         pytest.skip(f"the npm registry cannot be reached: {reason}")
 
@@ -37,7 +36,7 @@ def run(entry: Path, era: str, home: Path, tmp_path: Path) -> Run:
 
     def inspect(method: str, *arguments: str, **settings: object) -> inspector.Ran:
         env = environment(home, **settings)
-        given = [part for name, value in env.items() if name.startswith("SPADEWORK_") for part in ("-e", f"{name}={value}")]
+        given = inspector.flags({name: value for name, value in env.items() if name.startswith("SPADEWORK_")})
         options = ["--protocol-era", era, "--method", method, *arguments, "--format", "json", "-q", *given]
         # The Inspector keeps a catalogue in its user's home.
         return inspector.inspect(entry, *options, *COMMAND, env={"HOME": str(tmp_path)}, place=tmp_path)
@@ -111,7 +110,7 @@ def test_the_inspector_starts_what_the_example_file_says(entry: Path, era: str, 
     (tmp_path / "mcp.json").write_text(json.dumps({"mcpServers": example["mcpServers"]}), encoding="utf-8")
     env = {
         "HOME": str(tmp_path), "SPADEWORK_HOME": str(home),
-        "PATH": os.pathsep.join([str(inspector.NODE.parent), str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "PATH": os.pathsep.join([str(inspector.NODE.parent), str(Path(sys.executable).parent), AROUND["PATH"]]),
     }  # fmt: skip
     options = ["--config", "mcp.json", "--server", "spadework", "--protocol-era", era, "--method", "tools/list"]
     ran = inspector.inspect(entry, *options, "--format", "json", "-q", env=env, place=tmp_path)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-
 from tests.journeys import papers
 from tests.journeys.reading import Reading
 from tests.journeys.server import COMMAND, environment

@@ -58,7 +58,12 @@ class Wire:
     def send(self, method: str, params: Mapping[str, Any] | None = None) -> int:
         """Send a request; its id."""
         self._number += 1
-        message = {"jsonrpc": "2.0", "id": self._number, "method": method, "params": {**(params or {}), "_meta": MODERN}}
+        message = {
+            "jsonrpc": "2.0",
+            "id": self._number,
+            "method": method,
+            "params": {**(params or {}), "_meta": MODERN},
+        }
         self.write(json.dumps(message).encode() + b"\n")
         return self._number
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import jsonschema
 import pytest
-
 from tests.conftest import Connect
 from tests.journeys.server import call, ended, page, raw, refused, texts
 from tests.promises.tokens import tokens

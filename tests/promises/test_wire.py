@@ -10,7 +10,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-
 from tests.journeys.wire import MODERN, Silent, Wire
 
 Start = Callable[..., Wire]
@@ -139,9 +138,9 @@ def test_a_20_megabyte_line_of_rot_is_survived(wire: Start) -> None:
     assert server.alive() < 5
 
 
-def test_a_report_of_a_megabyte_comes_in_pages_that_fit(wire: Start) -> None:
+def test_a_report_of_300_kilobytes_comes_in_pages_that_fit(wire: Start) -> None:
     server = wire(inline_s=0)
-    job_id = server.ask("start_research", question="Much [script: report 1000000]", engine="scripted")["job_id"]
+    job_id = server.ask("start_research", question="Much [script: report 300000]", engine="scripted")["job_id"]
     while server.ask("check_research", job_ids=[job_id], wait_s=20)["jobs"][0]["status"] != "completed":
         pass
     for view in ("brief", "outline", "citations", "data", "full"):

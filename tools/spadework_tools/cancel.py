@@ -6,7 +6,7 @@ from pydantic import Field
 
 from spadework_tools.desk import Desk
 from spadework_tools.models import Cancelled, Frozen
-from spadework_tools.tool import Answer, Hints, Tool
+from spadework_tools.tool import Answer, Hints, Tool, shown
 
 
 class Cancel(Frozen):
@@ -28,4 +28,5 @@ CANCEL = Tool(
     run=cancel,
     hints=Hints(read_only=False, destructive=True, idempotent=True, open_world=True),
     output=Cancelled,
+    meta=shown("stop a research job"),
 )

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from spadework_tools.desk import Desk
 from spadework_tools.models import Frozen, Standings
-from spadework_tools.tool import Answer, Hints, Tool
+from spadework_tools.tool import Answer, Hints, Tool, shown
 
 
 def _listed(value: object) -> object:
@@ -24,7 +24,7 @@ class Check(Frozen):
 
     job_ids: Annotated[
         tuple[Annotated[str, Field(min_length=1, max_length=200)], ...],
-        Field(max_length=20, description="Omit to list your recent jobs, newest first"),
+        Field(max_length=20, description="Omit to list your recent jobs"),
         BeforeValidator(_listed),
     ] = ()
     wait_s: float = Field(0, ge=0, le=45, description="0-45 (default 0): wait this long for a change")
@@ -44,11 +44,12 @@ CHECK = Tool(
     name="check_research",
     title="Check research",
     description=(
-        "See where research jobs stand. While one runs, do other work and check again after poll_after_s; "
-        "never poll in a tight loop. When status is completed, call get_result."
+        "See where research jobs stand. While one runs, do other work and check again after poll_after_s, never in a "
+        "loop. When status is completed, call get_result; when needs_input, do what asks says."
     ),
     arguments=Check,
     run=check,
     hints=Hints(read_only=True, destructive=False, idempotent=True, open_world=False),
     output=Standings,
+    meta=shown("status and progress of research jobs, list my research, resume"),
 )

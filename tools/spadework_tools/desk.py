@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Protocol, Self
 
-from spadework_tools.models import Cancelled, Page, Request, Standings, Ticket, View
+from spadework_tools.models import Cancelled, Document, Life, Page, Part, Request, Standings, Ticket, View
 
 
 class Desk(Protocol):
@@ -38,4 +39,28 @@ class Desk(Protocol):
 
     async def cancel(self, job_id: str) -> Cancelled:
         """Ask for the job to end; an ended job stays as it is."""
+        ...
+
+    async def look(self, job_id: str) -> Life:
+        """One job, its times and what it asks."""
+        ...
+
+    def follow(self, job_ids: Sequence[str]) -> AsyncGenerator[Life]:
+        """Each of these jobs as it stands, and again whenever it has changed, until this desk closes."""
+        ...
+
+    async def answer(self, job_id: str, answers: Mapping[str, str]) -> None:
+        """Tell a job what it asked, by the questions' keys; what it does not ask (any more) is passed over."""
+        ...
+
+    async def document(self, job_id: str, part: Part, sha256: str = "") -> Document:
+        """A part of a job; of its sources the one whose snapshot has this hash."""
+        ...
+
+    async def sources(self, job_id: str) -> tuple[str, ...]:
+        """The hashes of a report's kept source texts."""
+        ...
+
+    def beside(self, folder: str) -> Self:
+        """The same desk once the person at the client has said that this is the folder they work in."""
         ...

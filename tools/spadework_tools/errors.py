@@ -3,11 +3,13 @@
     Trouble
     ├── BadRequest            the arguments cannot work as they stand
     │   ├── UnknownArgument   a name that no tool has
+    │   ├── Unclear           something only the person at the client can say is missing
     │   ├── UnknownEngine     an engine or tier nobody serves
     │   ├── BadFolder         a folder that is missing, empty or outside the allowed roots
     │   └── BadWebhook        an address that no webhook may be sent to
     ├── UnknownJob            no such job for this caller (or it is someone else's, which reads the same)
     ├── JobExpired            the job was here; its retention is over
+    ├── UnknownSource         a report has no kept source with this hash
     ├── UnknownDelivery       no such webhook delivery for this caller
     ├── BadSignature          a webhook that is forged, stale or not whole
     ├── IdempotencyMismatch   a key used before with other arguments
@@ -61,6 +63,18 @@ class UnknownArgument(BadRequest):
     code = "unknown_argument"
 
 
+class Unclear(BadRequest):
+    """A request lacks what only the person at the client can say.
+
+    `argument` is the tool's argument that would hold it and `question` what to ask that person; the message is for a
+    client that can ask nobody.
+    """
+
+    def __init__(self, message: str, argument: str, question: str) -> None:
+        super().__init__(message)
+        self.argument, self.question = argument, question
+
+
 class UnknownEngine(BadRequest):
     """An engine or tier that nobody serves here."""
 
@@ -89,6 +103,18 @@ class UnknownJob(Trouble):
         super().__init__(
             f"there is no job {shown!r} for you: the id is wrong, or it is not yours. "
             "Call check_research without job_ids to list your jobs."
+        )
+
+
+class UnknownSource(Trouble):
+    """A report has no kept source with this hash."""
+
+    code = "unknown_source"
+
+    def __init__(self, job_id: str, sha256: str) -> None:
+        super().__init__(
+            f"{job_id} has no kept source with sha256 {sha256[:64]}. "
+            "Its citations.json names the source of each citation."
         )
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Effort = Literal["low", "medium", "high"]
+Part = Literal["job", "report.md", "report.json", "citations.json", "source"]
 View = Literal["brief", "outline", "section", "citations", "data", "evidence", "full"]
 
 
@@ -73,17 +74,19 @@ class Request(Frozen):
     published_after: Day | None = Field(None, description="YYYY-MM-DD")
     published_before: Day | None = None
     folders: tuple[Annotated[str, Field(min_length=1, max_length=4096)], ...] = Field(
-        (), max_length=20, description="Local folders to research, within the allowed roots"
+        (), max_length=20, description="Local folders, within the allowed roots"
     )
     output_schema: dict[str, Any] | None = Field(None, description="JSON Schema for data beside the text")
     records: tuple[dict[str, Any], ...] = Field(
         (), max_length=10_000, description="Rows to enrich: one result row each, by output_schema"
     )
-    follow_up_to: str | None = Field(None, max_length=80, description="An earlier job_id to build on")
+    follow_up_to: str | None = Field(
+        None, max_length=80, description="A job_id to build on; if it asks, question answers it"
+    )
     max_cost_usd: float | None = Field(None, gt=0, le=100_000, description="Refuse to start if it could cost more")
     webhook_url: str | None = Field(None, max_length=2_000, description="Told once when the job ends")
     idempotency_key: str | None = Field(
-        None, min_length=1, max_length=255, description="Same key and arguments: same job, never bought twice"
+        None, min_length=1, max_length=255, description="Same key: same job, never bought twice"
     )
     label: str | None = Field(None, max_length=80, description="Your name for it")
 
@@ -110,6 +113,14 @@ class Request(Frozen):
         return self
 
 
+class Ask(Frozen):
+    """A question that a job asks before it goes on; `key` names it for the job's whole life."""
+
+    key: str
+    question: str
+    choices: tuple[str, ...] = ()
+
+
 class Fault(Frozen):
     """Why a job failed or waits: a stable snake_case code, and two sentences for the reader."""
 
@@ -120,22 +131,25 @@ class Fault(Frozen):
 class Ticket(Frozen):
     """What `start_research` returns: the job is durable, and this is how to come back to it.
 
-    `why` says what made `auto` choose the engine.
+    `why` says what made `auto` choose the engine. Come back to it as a background task's result, it says in `note` how
+    the job ended and where to read on.
     """
 
     job_id: str
     status: Status
-    created: bool
+    created: bool | None = None
     engine: str
     why: str | None = None
     poll_after_s: int
     eta_s: int | None = None
     cost_estimate_usd: float | None = None
     expires_at: float | None = None
+    outcome: Outcome | None = None
+    note: str | None = None
 
 
 class Standing(Frozen):
-    """One job's line in `check_research`; `progress` runs from 0 to 1."""
+    """One job's line in `check_research`; `progress` runs from 0 to 1, `asks` is what it waits to be told, and how."""
 
     job_id: str
     status: Status
@@ -147,6 +161,23 @@ class Standing(Frozen):
     elapsed_s: int = 0
     eta_s: int | None = None
     error: Fault | None = None
+    asks: str | None = None
+
+
+class Life(Frozen):
+    """One job as tasks and resources show it. Times are Unix seconds; `poll_s`: how often a look is worth it.
+
+    `expires_at` is unknown until the job has ended, since its report is kept from then on.
+    """
+
+    standing: Standing
+    question: str
+    engine: str
+    created_at: float
+    changed_at: float
+    expires_at: float | None = None
+    poll_s: int
+    asks: tuple[Ask, ...] = ()
 
 
 class Standings(Frozen):
@@ -182,6 +213,13 @@ class Page(Frozen):
     total: int
     sha256: str
     cursor: str | None = None
+
+
+class Document(Frozen):
+    """One part of a job as a file of its own."""
+
+    mime_type: str
+    text: str
 
 
 class Target(Frozen):

@@ -6,9 +6,14 @@ from typing import Any, TypeAlias, cast
 
 Node: TypeAlias = dict[str, Any]
 
-#: What says nothing to a model before it has erred: each bound and default that matters stands in a description too, since some
-#: clients strip it here, and the complaint about a value says it in words.
-_NOISE = frozenset({"title", "$defs", "default", "pattern", "exclusiveMinimum", "minLength", "maxLength", "maxItems"})
+#: What says nothing to a model before it has erred: each bound and default that matters stands in a description too,
+#: since some clients strip it here, and the complaint about a value says it in words.
+_NOISE = frozenset(
+    {
+        "title", "$defs", "default", "pattern", "minimum", "maximum", "exclusiveMinimum", "minLength", "maxLength",
+        "maxItems",
+    }
+)  # fmt: skip
 
 
 def lean(schema: Node) -> Node:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from spadework_tools.desk import Desk
 from spadework_tools.models import Request, Ticket
-from spadework_tools.tool import Answer, Hints, Tool
+from spadework_tools.tool import Answer, Hints, Tool, shown
 
 
 async def start(request: Request, desk: Desk) -> Answer:
@@ -17,7 +17,7 @@ START = Tool(
     title="Start research",
     description=(
         "Start a research job that runs in the background: web or local documents, answered with checkable citations. "
-        "Use it for questions that need several sources, not for a single fact. Returns a job_id at once; "
+        "For questions that need several sources, not a single fact. Returns a job_id at once; "
         "tell the user, go on with other work, and call check_research no sooner than poll_after_s. "
         "Safe to retry: the same request within a day returns the same job. Reports are kept 7 days or more."
     ),
@@ -25,4 +25,5 @@ START = Tool(
     run=start,
     hints=Hints(read_only=False, destructive=False, idempotent=True, open_world=True),
     output=Ticket,
+    meta=shown("research a question in the background, web or local documents, sources and citations, deep research"),
 )

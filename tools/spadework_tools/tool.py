@@ -46,6 +46,14 @@ class Hints:
     open_world: bool
 
 
+def shown(search: str, most: int | None = None) -> dict[str, Any]:
+    """What clients of Anthropic's are told of a tool: show it from the first turn on, how a search for it may read,
+    and how many characters of its answers to show (Claude Code 2.1.330, 2026-11; others pass over it).
+    """
+    hints: dict[str, Any] = {"anthropic/alwaysLoad": True, "anthropic/searchHint": search}
+    return hints if most is None else {**hints, "anthropic/maxResultSizeChars": most}
+
+
 @dataclass(frozen=True)
 class Tool(Generic[A]):
     """One tool: `run` takes arguments that `arguments` has already judged."""

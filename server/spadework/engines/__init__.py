@@ -6,6 +6,7 @@ A killed job runs `work` again, and the checkpoints in `bench` make it skip what
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,7 +15,7 @@ from spadework.egress import Egress
 from spadework.engines.facts import Facts
 from spadework.job import Job
 from spadework.ledger import Ledger
-from spadework_tools.models import Report, Request
+from spadework_tools.models import Ask, Report, Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,14 @@ class Estimate:
     cost_usd: float | None = None
     request: Request | None = None
     deadline_s: float | None = None
+
+
+class Unanswered(Exception):
+    """Work cannot go on before the caller has answered; the job waits, holding no task, and `work` runs again then."""
+
+    def __init__(self, asks: Sequence[Ask]) -> None:
+        super().__init__("; ".join(ask.question for ask in asks))
+        self.asks = tuple(asks)
 
 
 class Bench(Protocol):
@@ -94,6 +103,13 @@ class Bench(Protocol):
 
     async def earlier(self) -> Report | None:
         """The report of the job that this one follows up, or None where there is none (any more)."""
+        ...
+
+    def ask(self, *asks: Ask) -> tuple[str, ...]:
+        """What the caller has answered to these questions, "" where it declined; each key is used for one question.
+
+        Raises Unanswered as long as an answer is missing, which an engine lets pass.
+        """
         ...
 
     async def snapshot(self, text: str) -> str:

@@ -144,6 +144,10 @@ def _told(
     why = f"{name} for {wish} ({price})"
     if first.lowered:
         why += ", a smaller tier than the effort's because of the budget"
+    taken = {offer.facts.name for offer in offers}
+    dear = [facts.name for facts in able if facts.name in keys and facts.name not in taken]
+    if dear:
+        why += f"; above the budget: {', '.join(dear)}"
     without = [facts.name for facts in able if not facts.free and facts.name not in keys]
     if without:
         why += f"; no key for {', '.join(without)}"

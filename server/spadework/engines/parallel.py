@@ -32,6 +32,8 @@ LARGEST = 25_000
 CONTEXT = 4_000
 #: Seconds between the two readings of a group's list that prove a run was not accepted.
 APART_S = 5.0
+#: How long a lost order is looked for: a list that was out of reach for a day tells nothing any more in time.
+SOUGHT_S = 24 * 3600.0
 ENDED = frozenset({"completed", "failed", "cancelled"})
 TEXT = {"type": "text", "description": "A thorough report in Markdown that answers the question, with its sources."}
 #: Processors that tell what they are doing without being asked to.
@@ -165,16 +167,18 @@ class Parallel(Vendor):
         return await super().bought(job, bench, Handle(runs[0], handle.at, more))
 
     async def recover(self, job: Job, bench: Bench, line: Line, attempt: int) -> Handle | Later:
-        """Read the group's list: adopt what it shows; what is missing twice, seconds apart, was not accepted."""
+        """Read the group's list: adopt what it shows; what is missing twice, seconds apart, was not accepted.
+
+        Raises EngineFailed `unconfirmed` when the list could not be read for a day.
+        """
         container = (await bench.recall("group") or b"").decode()
         at = await self.intent_at(bench, attempt)
-        wait = Later(outage(job.id, max(0.0, bench.clock.wall() - at)))
         try:
             listed = await group.rows(line, container)
         except (Unreachable, BadReply):
-            return wait
+            listed = 0
         if isinstance(listed, int):
-            return wait
+            return await self._unread(job, bench, attempt, container)
         have = await _adopted(bench, attempt) | {row: _run_id(event) for row, event in listed.items()}
         count = max(1, len(job.request.records))
         if all(row in have for row in range(count)):
@@ -186,6 +190,17 @@ class Parallel(Vendor):
         await bench.keep(f"adopted.{attempt}", encode({str(row): run for row, run in have.items()}), durable=True)
         await self.disproved(bench, attempt, "the group's list shows no such run, twice")
         return Later(0.0)
+
+    async def _unread(self, job: Job, bench: Bench, attempt: int, container: str) -> Later:
+        """The list cannot be read: later, but not for ever."""
+        sought = max(0.0, bench.clock.wall() - await self.intent_at(bench, attempt))
+        if sought <= SOUGHT_S:
+            return Later(outage(job.id, sought))
+        advice = (
+            f"Parallel's list of the group {container} shows what was accepted, and could not be read for a day. Look "
+            "there, and to buy it (again) call start_research with a new idempotency_key."
+        )
+        raise await self.unconfirmed(job, bench, attempt, advice)
 
     async def look(self, job: Job, bench: Bench, line: Line, handle: Handle) -> Payload | Later:
         """One look: at the run, or at the tally of the group."""

@@ -6,6 +6,7 @@ A question may carry a script in brackets, steps parted by semicolons; without o
 
     read N [SECONDS]      read N pages, each taking so long, each a checkpoint
     park SECONDS          hand the job back and look again later, as a vendor's poll does
+    ask QUESTION          ask the caller; several questions at once are parted by |
     fail CODE MESSAGE     give up with this error
     crash                 die of a defect
     hang                  never end
@@ -18,6 +19,7 @@ Its report quotes pages that it makes up by rule, so that every citation can be 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import anyio
@@ -26,10 +28,10 @@ from spadework.engines import Bench, Estimate, Later
 from spadework.engines.facts import Facts
 from spadework.job import Job
 from spadework_tools.errors import BadRequest, EngineFailed
-from spadework_tools.models import Citation, Cost, Outcome, Provenance, Report, Request, Source, Target
+from spadework_tools.models import Ask, Citation, Cost, Outcome, Provenance, Report, Request, Source, Target
 
 _SCRIPT = re.compile(r"\[script:(?P<steps>[^\]]*)\]")
-_WORDS = frozenset({"read", "park", "fail", "crash", "hang", "report", "none"})
+_WORDS = frozenset({"read", "park", "ask", "fail", "crash", "hang", "report", "none"})
 _MOST = 1_000_000
 
 
@@ -69,6 +71,7 @@ class Scripted:
     async def work(self, job: Job, bench: Bench) -> Report | Later:
         """Follow the script from the first step that has no checkpoint."""
         pages = 0
+        answers: tuple[str, ...] = ()
         for place, step in enumerate(parse(job.request.question)):
             if step.word == "read":
                 pages += await _read(bench, place, step)
@@ -76,12 +79,14 @@ class Scripted:
                 if await bench.recall(f"{place}/parked") is None:
                     await bench.keep(f"{place}/parked", b"1")
                     return Later(step.number(0, 1))
+            elif step.word == "ask":
+                answers += bench.ask(*_asks(place, step))
             elif step.word in ("report", "none"):
                 size = 0 if step.word == "none" else int(step.number(0, 2_000))
-                return await _write(job, bench, pages, size)
+                return await _write(job, bench, pages, size, answers)
             else:
                 await _fault(step)
-        return await _write(job, bench, pages, 2_000)
+        return await _write(job, bench, pages, 2_000, answers)
 
     async def stop(self, job: Job, bench: Bench) -> Report | str:
         """Nothing goes on elsewhere."""
@@ -116,6 +121,12 @@ async def _read(bench: Bench, place: int, step: Step) -> int:
     return total
 
 
+def _asks(place: int, step: Step) -> list[Ask]:
+    """The step's questions, each with a key of its own."""
+    questions = [question.strip() for question in step.rest.split("|")]
+    return [Ask(key=f"q{place}.{number}", question=question) for number, question in enumerate(questions)]
+
+
 async def _fault(step: Step) -> None:
     if step.word == "hang":
         await anyio.sleep_forever()
@@ -125,13 +136,13 @@ async def _fault(step: Step) -> None:
     raise EngineFailed(message or "the script said so. Change it and start again.", code=code or None)
 
 
-async def _write(job: Job, bench: Bench, pages: int, size: int) -> Report:
+async def _write(job: Job, bench: Bench, pages: int, size: int, answers: Sequence[str]) -> Report:
     provenance = Provenance(engine="scripted", mode="scripted", adapter="scripted@1", started_at=job.started_at)
     free = Cost(amount=0.0, kind="computed")
     if size == 0:
         text = "Nothing was found, as the script asked."
         return Report(text=text, outcome=Outcome.NO_EVIDENCE, cost=free, provenance=provenance)
-    text = "# Scripted report\n\n"
+    text = "# Scripted report\n\n" + "".join(f"I was told: {answer or 'nothing'}\n\n" for answer in answers)
     sources: list[Source] = []
     citations: list[Citation] = []
     while len(text) < size or not citations:

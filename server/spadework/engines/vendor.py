@@ -351,7 +351,7 @@ class Vendor(ABC):
     def rhythm(self, job: Job) -> tuple[float, float]:
         """The first and the longest pause between looks, in seconds."""
         price = self.price(job.request, self.tier(job.request, job.tier))
-        return max(2.0, min(30.0, price.soon_s / 2)), 60.0 if price.long_s > 300 else 30.0
+        return max(2.0, min(30.0, price.soon_s / 2)), 60.0 if price.long_s >= 300 else 30.0
 
     async def _unsure(self, bench: Bench) -> Later:
         await bench.progress("unconfirmed", note=f"the answer of {self.name} was lost; finding out what became of it")

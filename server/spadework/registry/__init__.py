@@ -7,12 +7,12 @@ times a person reads are wall-clock seconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from spadework.delivery import Address, Delivery, Endpoint, State, Tried
 from spadework.job import Event, Job
-from spadework.registry.letters import Address, Outbox
 from spadework_tools.models import Status
 
 
@@ -63,6 +63,60 @@ class Swept:
     paused: bool = False
 
 
+class Outbox(Protocol):
+    """The deliveries of a store. Every method is safe to call from several processes at once.
+
+    The store writes a delivery together with its job and makes it due in the very transaction that ends the job, so
+    that no kill comes between. Whichever process is alive claims what is due and says what came of it; a claim that is
+    not settled in time is anybody's again, so a delivery happens at least once.
+    """
+
+    async def claim(self, n: int, lease_s: float, busy: Collection[Address] = ()) -> list[Delivery]:
+        """Take up to `n` deliveries that are due, one for each address and none for a busy one, for `lease_s`."""
+        ...
+
+    async def settle(self, delivery: Delivery, tried: Tried, patience_s: float) -> State | None:
+        """Write down what came of a claimed delivery; its state now, or None when it was no longer the claimer's.
+
+        An endpoint that is gone, or has failed without a break for `patience_s`, is disabled, and the job says so.
+        """
+        ...
+
+    async def give_back(self, delivery: Delivery) -> None:
+        """Make a claimed delivery due at once, since nobody here will finish it."""
+        ...
+
+    async def due_in(self, busy: Collection[Address] = ()) -> float | None:
+        """Seconds until the next delivery to an address that is not busy (0: one is due), or None if none waits."""
+        ...
+
+    async def secrets(self, owner: str, url: str) -> tuple[str, ...]:
+        """The valid secrets of an endpoint, the newest first; one is made where there is none."""
+        ...
+
+    async def deliveries(self, owner: str, limit: int = 50) -> list[Delivery]:
+        """The newest webhooks of an owner, newest first."""
+        ...
+
+    async def endpoints(self, owner: str) -> list[Endpoint]:
+        """The webhook endpoints of an owner."""
+        ...
+
+    async def redeliver(self, owner: str, name: str) -> list[Delivery]:
+        """Send an ended job's webhooks again, under the same ids: one by its id, or all of a job by the job's.
+
+        Their endpoints are enabled again. Raises UnknownDelivery.
+        """
+        ...
+
+    async def rotate(self, owner: str, url: str, secret: str, keep_s: float) -> Endpoint:
+        """Give an endpoint a new secret, once; the one before stays valid for `keep_s`.
+
+        An endpoint that is new is made known; one that was disabled is enabled again.
+        """
+        ...
+
+
 class JobStore(Protocol):
     """Holds the truth about jobs. Every method is safe to call from several processes at once."""
 
@@ -71,9 +125,7 @@ class JobStore(Protocol):
         """The deliveries that become due when jobs end."""
         ...
 
-    async def submit(
-        self, job: Job, *, dedupe_s: float = 0.0, tell: Sequence[Address] = ()
-    ) -> tuple[Job, bool]:
+    async def submit(self, job: Job, *, dedupe_s: float = 0.0, tell: Sequence[Address] = ()) -> tuple[Job, bool]:
         """Store a new job durably: `(job, True)`, or the job that it repeats: `(job, False)`.
 
         Either way `tell` are told when it ends; a webhook new to a job that has ended is told at once.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from spadework.registry.letters import Address, fresh_id, fresh_secret
+from spadework.delivery import Address, fresh_id, fresh_secret
 
 #: The longest wait between two tries that another boot may be told of, seconds.
 LONGEST_S = 1.25 * 86_400

@@ -11,9 +11,8 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from spadework.clock import Clock
+from spadework.delivery import Address, Delivery, Endpoint, State, Tried, fresh_secret
 from spadework.job import Event
-from spadework.registry import mail
-from spadework.registry.letters import Address, Delivery, Endpoint, State, Tried, fresh_secret
 from spadework.registry.record import job_of
 from spadework.registry.session import Session
 from spadework.registry.tables import Tables, bump
@@ -177,8 +176,8 @@ class OutboxTables:
 
     def _made(self, row: tuple[Any, ...]) -> Endpoint:
         url, secret, older, until, failing_s, disabled = row
-        both = older is not None and self._clock.wall() < until
-        return Endpoint(url, (secret, older) if both else (secret,), failing_s, disabled)
+        valid = (secret, older) if older is not None and self._clock.wall() < until else (secret,)
+        return Endpoint(url, valid, failing_s, disabled)
 
     def _now(self) -> tuple[float, float]:
         return self._clock.boot(), self._clock.wall()
@@ -189,4 +188,7 @@ def _keys(busy: Collection[Address]) -> str:
 
 
 def _deliveries(rows: list[tuple[Any, ...]]) -> list[Delivery]:
-    return [Delivery(*row[:3], Address(row[3], row[4]), *row[5:]) for row in rows]
+    return [
+        Delivery(name, job, owner, Address(kind, to), state, attempt, fence, note, at)
+        for name, job, owner, kind, to, state, attempt, fence, note, at in rows
+    ]

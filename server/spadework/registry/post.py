@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from typing import Protocol, TypeVar
 
-from spadework.registry.letters import Address, Delivery, Endpoint, State, Tried
+from spadework.delivery import Address, Delivery, Endpoint, State, Tried
 from spadework.registry.outbox import OutboxTables
 from spadework.registry.thread import Thread
 

@@ -33,7 +33,7 @@ HELD = frozenset(
 )
 
 #: What the store alone decides, so that no update may name it.
-OURS = (HELD - {"status"}) | {"request"}
+OURS = (HELD - {"status"}) | {"request", "changed_at"}
 
 
 class Row(NamedTuple):

@@ -20,7 +20,7 @@ from spadework.registry.gate import WAIT_S, Gate
 from spadework.registry.opening import damaged, inspect, reader
 from spadework.registry.place import Place
 from spadework.registry.schema import migrate
-from spadework_tools.errors import ReadOnly, RegistryBusy, RegistryCorrupt, StorageFull, Trouble
+from spadework_tools.errors import BadHome, ReadOnly, RegistryBusy, RegistryCorrupt, StorageFull, Trouble
 
 T = TypeVar("T")
 
@@ -129,6 +129,10 @@ class Session:
                 self.con.execute("ROLLBACK")
             self._gate.drop()
         return result
+
+    def shrink(self) -> None:
+        """Give SQLite's cached pages back to the system."""
+        self.con.execute("PRAGMA shrink_memory")
 
     def _upgrade(self) -> None:
         """Try again what failed at the opening: the disk may have room by now."""
@@ -243,4 +247,9 @@ def _refusal(place: Place, error: OSError) -> Exception:
         return StorageFull(str(place.folder))
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return ReadOnly(str(place.folder))
+    if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR):
+        return BadHome(
+            f"{place.folder} cannot be made or used as a folder ({error.strerror}). "
+            "Set SPADEWORK_HOME to a folder that is there or can be made."
+        )
     return error

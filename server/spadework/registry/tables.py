@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from spadework.clock import Clock
+from spadework.delivery import Address
 from spadework.job import Event, Job, differences
 from spadework.registry import Change, Fenced, Lease, Listing, journal, mail
 from spadework.registry.blobs import FETCH, unpack
-from spadework.registry.letters import Address
 from spadework.registry.record import COLUMNS, OURS, Row, job_of, record
 from spadework.registry.session import Session
 from spadework_tools.errors import BadRequest, IdempotencyMismatch, JobExpired, QueueFull, UnknownJob
@@ -49,6 +49,8 @@ _CURSOR = re.compile(r"j([0-9]{1,18})")
 _SHARED = re.compile(r"src/[0-9a-f]{64}")
 #: The payloads that belong to one job and go with it: `kind/{job}` or `kind/{job}/{name}`.
 KINDS = ("result", "step", "raw")
+#: Payloads above this many bytes leave no pages behind in SQLite's cache, which a desk would carry for days.
+LARGE = 1024 * 1024
 
 
 def holds(row: Row, lease: Lease) -> bool:
@@ -180,7 +182,10 @@ class Tables:
     def update(self, lease: Lease, change: Change) -> Job:
         """See `JobStore.update`."""
         fields = _checked(lease, change)
-        return self._session.write(lambda: self._update(lease, change, fields), durable=change.durable)
+        job = self._session.write(lambda: self._update(lease, change, fields), durable=change.durable)
+        if any(len(value) > LARGE for value in change.payloads.values()):
+            self._session.shrink()
+        return job
 
     def _update(self, lease: Lease, change: Change, fields: dict[str, Any]) -> Job:
         row = self.row(lease.job.id)
@@ -226,6 +231,7 @@ class Tables:
             **fields,
             seq=seq,
             version=counter if seen else row.version,
+            changed_at=self._clock.wall() if seen else job.changed_at,
             claims=columns.get("claims", row.claims),
             cancel_requested=bool(columns.get("cancel", row.cancel)),
         )
@@ -296,7 +302,10 @@ class Tables:
     def payload(self, key: str) -> bytes | None:
         """See `JobStore.payload`. Raises RegistryCorrupt for a row that we cannot have written."""
         rows = self._session.rows(FETCH, (key,))
-        return unpack(*rows[0]) if rows else None
+        value = unpack(*rows[0]) if rows else None
+        if value is not None and len(value) > LARGE:
+            self._session.shrink()
+        return value
 
 
 def _before(cursor: str | None) -> int:

@@ -22,6 +22,7 @@ from urllib.parse import unquote
 from spadework.engines.local.chunk import ARROW, Chunk, chunks
 from spadework.engines.local.database import connect
 from spadework.engines.local.document import Document
+from spadework.engines.local.web.address import canonical
 from spadework.engines.local.words import keys, spaced
 
 #: A text of at most this many characters, with no headings, is one chunk: an abstract is one thought.
@@ -267,7 +268,7 @@ class Index:
 
     def _target(self, path: str, fragment: str) -> dict[int, float]:
         row = self._db.execute("select id from documents where path = ?", (path,)).fetchone()
-        if row is None and not posixpath.splitext(path)[1]:
+        if row is None and not posixpath.splitext(path)[1] and not path.startswith("http"):
             # `[[Page]]` and `page#part` name a file without its suffix.
             row = self._db.execute(
                 "select id from documents where name = ? order by path limit 1", (posixpath.basename(path).lower(),)
@@ -342,8 +343,14 @@ def slug(heading: str) -> str:
 
 
 def resolve(folder: str, href: str) -> tuple[str, str] | None:
-    """The file and fragment that a link in a folder's file points to, or None for a link out of the corpus."""
+    """The file and fragment that a link in a folder's file points to, or None for a link out of the corpus.
+
+    Within a web page, whose folder is an address, it is the canonical address of the page that is pointed to.
+    """
     address, _, fragment = href.partition("#")
+    if folder.startswith(("http://", "https://")):
+        there = canonical(address, f"{folder}/") if address else None
+        return None if there is None else (there, unquote(fragment))
     address = address.partition("?")[0]
     if not address or address.startswith("//") or _SCHEME.match(address):
         return None

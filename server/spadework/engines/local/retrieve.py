@@ -9,7 +9,7 @@ they sit on a flat plateau.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from spadework.engines.local.index import Index, Passage
@@ -21,6 +21,8 @@ CANDIDATES = 200
 SEEDS = 5
 #: How much a hop counts, how much of that depends on the words it covers, and what a title in the question is worth.
 HOP, COVERAGE, TITLE = 1.0, 0.5, 1.0
+#: How many passages are compared by their embeddings, and how much that counts.
+EMBEDDED, DENSE = 50, 0.5
 #: From this many passages on only the rarest words are looked for, since common ones cost time and tell little.
 LARGE, RAREST = 100_000, 8
 #: A question of more words than this is cut to its rarest.
@@ -51,17 +53,44 @@ class Weights:
         return self._known[word]
 
 
-def rank(index: Index, question: str, limit: int = 50, weights: Weights | None = None) -> tuple[Hit, ...]:
-    """The passages that bear on a question, best first, at most `limit`; none where no word of it occurs."""
+def rank(
+    index: Index,
+    question: str,
+    limit: int = 50,
+    weights: Weights | None = None,
+    dense: Mapping[int, float] | None = None,
+) -> tuple[Hit, ...]:
+    """The passages that bear on a question, best first, at most `limit`; none where no word of it occurs.
+
+    `dense` holds the likeness of some passages to the question by their embeddings (`candidates` names those worth it).
+    """
     weigh = weights or Weights(index)
     words = _chosen(terms(question), weigh)
-    scores = _direct(index, question, words)
+    scores = _fused(_direct(index, question, words), dense or {})
     best = sorted(scores, key=lambda row: (-scores[row], row))[:SEEDS]
     for row, gain in _hops(index, words, {row: scores[row] for row in best}, weigh).items():
         scores[row] = scores.get(row, 0.0) + gain
     order = sorted(scores, key=lambda row: (-scores[row], row))[:limit]
     found = index.passage(order)
     return tuple(Hit(found[row], scores[row]) for row in order if row in found)
+
+
+def candidates(index: Index, question: str, weights: Weights | None = None) -> tuple[Passage, ...]:
+    """The passages whose embeddings are worth asking for: the best by the question's own words."""
+    words = _chosen(terms(question), weights or Weights(index))
+    scores = _direct(index, question, words)
+    order = sorted(scores, key=lambda row: (-scores[row], row))[:EMBEDDED]
+    found = index.passage(order)
+    return tuple(found[row] for row in order if row in found)
+
+
+def _fused(scores: dict[int, float], dense: Mapping[int, float]) -> dict[int, float]:
+    """The scores with each passage's likeness added, the most alike gaining most; before any hop, never after."""
+    if not dense:
+        return scores
+    low, high = min(dense.values()), max(dense.values())
+    span = (high - low) or 1.0
+    return {row: score + DENSE * (dense[row] - low) / span if row in dense else score for row, score in scores.items()}
 
 
 def _chosen(words: tuple[str, ...], weigh: Weights) -> tuple[str, ...]:

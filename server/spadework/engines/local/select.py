@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -150,11 +150,11 @@ class _Sentence:
         return self.own | self.around
 
 
-def find(index: Index, part: Part, effort: Effort) -> Finding:
-    """The best quotes for one question, and how much of it they cover."""
+def find(index: Index, part: Part, effort: Effort, dense: Mapping[int, float] | None = None) -> Finding:
+    """The best quotes for one question, and how much of it they cover; `dense` as `rank` takes it."""
     weigh = Weights(index)
     passages, most = DEPTH[effort]
-    hits = rank(index, part.query, passages, weigh)
+    hits = rank(index, part.query, passages, weigh, dense)
     ask = _asked(part, weigh)
     top = max((hit.score for hit in hits), default=1.0) or 1.0
     every = [sentence for hit in hits for sentence in _sentences(hit, hit.score / top, ask)]

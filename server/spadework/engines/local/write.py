@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from spadework.engines.local.figures import conflicts
 from spadework.engines.local.intake import Reading
+from spadework.engines.local.model.answer import Answer
 from spadework.engines.local.select import Finding, Quote
 from spadework_tools.models import Citation, Cost, Outcome, Provenance, Report, Source, Target, Verdict, Verdicts
 
@@ -21,17 +22,32 @@ METHOD = "quote-check@1"
 
 _MARK = re.compile(r"\[(?=c\d+\])")
 _NOTE = (
-    "Extractive report: every passage below is quoted word for word from the files that were read. "
+    "Extractive report: every passage below is quoted word for word from the {} that were read. "
     "No model wrote or summarised anything; the conclusions are yours to draw."
+)
+_ANSWERED = (
+    "Written by the model {} from the quotes below, each sentence bound to the quotes it points to; "
+    "everything after this section is quoted word for word."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All that a report is written from, as it is kept between runs."""
+    """All that a report is written from, as it is kept between runs.
+
+    `answer` is what a model made of it, `troubles` what went otherwise while it was gathered; `web` says where from.
+    """
 
     findings: tuple[Finding, ...]
     reading: Reading
+    answer: Answer | None = None
+    troubles: tuple[str, ...] = ()
+    web: bool = False
+
+    @property
+    def noun(self) -> str:
+        """What was read."""
+        return "page" if self.web else "file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +77,16 @@ def report(evidence: Evidence, around: Circumstances) -> Report:
         outcome=Outcome.NO_EVIDENCE if not quotes else Outcome.FULL if full else Outcome.PARTIAL,
         sources=tuple(writer.sources.values()),
         citations=writer.citations(),
-        usage={"files": reading.files, "passages": reading.passages, "characters": reading.characters},
+        usage={f"{evidence.noun}s": reading.files, "passages": reading.passages, "characters": reading.characters},
         cost=Cost(amount=0.0, kind="computed"),
         provenance=Provenance(
             engine="local",
-            mode="extractive",
+            mode="synthesis" if _answered(evidence) else "extractive",
+            model=evidence.answer.model if evidence.answer and _answered(evidence) else None,
             adapter="local@1",
             started_at=around.started_at,
             finished_at=around.finished_at,
-            warnings=around.warnings + _unread(reading),
+            warnings=around.warnings + evidence.troubles + _dropped(evidence.answer) + _unread(evidence),
         ),
     )
 
@@ -82,6 +99,7 @@ class _Writer:
         self._ids = {_place(quote): f"c{number}" for number, quote in enumerate(quotes, 1)}
         self._quotes = {_place(quote): quote for quote in quotes}
         self._targets: dict[str, Target] = {}
+        self._claims: list[tuple[str, Quote, Target]] = []
         self._pieces: list[str] = []
         self._length = 0
         self.sources = self._cited(quotes)
@@ -99,16 +117,34 @@ class _Writer:
 
     def body(self, evidence: Evidence) -> None:
         self.say(f"# {_line(self._around.question, 300)}")
-        self.say(_NOTE)
+        if evidence.answer is not None and _answered(evidence):
+            self._answer(evidence.answer)
+        else:
+            self.say(_NOTE.format(f"{evidence.noun}s"))
         self.say("## Best evidence")
         for quote in _best(evidence.findings):
             self._quote(quote, f"{self._name(quote)}{_where(quote)}")
         for finding in evidence.findings:
-            self._finding(finding, alone=len(evidence.findings) == 1)
+            alone = f"What the {evidence.noun}s say" if len(evidence.findings) == 1 else _line(finding.question, 200)
+            self._finding(finding, alone)
         self._read(evidence)
 
-    def _finding(self, finding: Finding, *, alone: bool) -> None:
-        self.say("## What the files say" if alone else f"## {_line(finding.question, 200)}")
+    def _answer(self, answer: Answer) -> None:
+        """The model's sentences, each with citations of its own: what they claim is not what a quote says."""
+        self.say("## Answer")
+        self.say(_ANSWERED.format(_line(answer.model, 80)))
+        self._put("\n")
+        for number, sentence in enumerate(answer.sentences):
+            self._put(" " if number else "")
+            start = self._length
+            marks = [f"c{len(self._ids) + len(self._claims) + more}" for more in range(1, len(sentence.quotes) + 1)]
+            self._put(_MARK.sub("&#91;", sentence.text) + "".join(f" [{mark}]" for mark in marks))
+            target = Target(kind="span", start=start, end=self._length)
+            self._claims += [(mark, quote, target) for mark, quote in zip(marks, sentence.quotes, strict=True)]
+        self._put("\n")
+
+    def _finding(self, finding: Finding, heading: str) -> None:
+        self.say(f"## {heading}")
         self.say(_verdict(finding))
         grouped: dict[str, list[Quote]] = {}
         for quote in finding.quotes:
@@ -116,7 +152,7 @@ class _Writer:
         for group in grouped.values():
             self.say(f"**{self._name(group[0])}**")
             for quote in group:
-                self._quote(quote, _where(quote).strip(" ,") or "the file")
+                self._quote(quote, _where(quote).strip(" ,") or ("the page" if _is_web(quote) else "the file"))
         self._disagreements(finding)
 
     def _quote(self, quote: Quote, label: str) -> None:
@@ -146,8 +182,8 @@ class _Writer:
         reading = evidence.reading
         self.say("## What was read")
         self.say(
-            f"{_count(reading.files, 'file')} in {_count(reading.passages, 'passage')}; "
-            f"{_count(len(self.sources), 'file')} quoted above."
+            f"{_count(reading.files, evidence.noun)} in {_count(reading.passages, 'passage')}; "
+            f"{_count(len(self.sources), evidence.noun)} quoted above."
         )
         for label, items in (("Not read", reading.unread), ("Passed over", reading.left_out)):
             if items:
@@ -164,7 +200,8 @@ class _Writer:
             if quote.path not in sources:
                 sources[quote.path] = Source(
                     id=f"s{len(sources) + 1}",
-                    path=quote.path,
+                    url=quote.path if _is_web(quote) else None,
+                    path=None if _is_web(quote) else quote.path,
                     title=quote.title,
                     published=quote.published,
                     accessed=self._around.finished_at,
@@ -174,22 +211,37 @@ class _Writer:
         return sources
 
     def citations(self) -> tuple[Citation, ...]:
-        checked = Verdicts(quote=Verdict(verdict="verbatim", method=METHOD))
-        return tuple(
-            Citation(
-                id=mark,
-                source_id=self.sources[self._quotes[place].path].id,
-                target=self._targets[mark],
-                quote=self._quotes[place].text,
-                start=self._quotes[place].start,
-                end=self._quotes[place].end,
-                page=self._quotes[place].page,
-                line=self._quotes[place].line,
-                section=self._quotes[place].heading or None,
-                verdicts=checked,
-            )
-            for place, mark in self._ids.items()
+        """The quotes' citations by number, then those of the model's sentences."""
+        quoted = [(mark, self._quotes[place], self._targets[mark]) for place, mark in self._ids.items()]
+        return tuple(self._citation(*entry) for entry in (*quoted, *self._claims))
+
+    def _citation(self, mark: str, quote: Quote, target: Target) -> Citation:
+        return Citation(
+            id=mark,
+            source_id=self.sources[quote.path].id,
+            target=target,
+            quote=quote.text,
+            start=quote.start,
+            end=quote.end,
+            page=quote.page,
+            line=quote.line,
+            section=quote.heading or None,
+            verdicts=Verdicts(quote=Verdict(verdict="verbatim", method=METHOD)),
         )
+
+
+def _is_web(quote: Quote) -> bool:
+    return quote.path.startswith(("http://", "https://"))
+
+
+def _answered(evidence: Evidence) -> bool:
+    return evidence.answer is not None and bool(evidence.answer.sentences)
+
+
+def _dropped(answer: Answer | None) -> tuple[str, ...]:
+    """A line for each kind of sentence that the model wrote and nobody gets to read."""
+    dropped = answer.dropped if answer else ()
+    return tuple(f"{_count(number, 'sentence')} of the model left out: it {reason}" for reason, number in dropped)
 
 
 def _place(quote: Quote) -> tuple[str, int, int]:
@@ -228,17 +280,26 @@ def _nothing(evidence: Evidence) -> str:
         missing = reading.unread or reading.left_out
         named = ", ".join(f"{_line(name, 80)} ({reason})" for name, reason in missing[:5])
         more = f" and {len(missing) - 5:,} more" if len(missing) > 5 else ""
-        return f"Nothing was found, since no file could be read: {named}{more}."
+        if evidence.web and not missing:
+            return "Nothing was found, since no search gave a page to read; the warnings say which searches failed."
+        return f"Nothing was found, since no {evidence.noun} could be read: {named}{more}."
     wanted = dict.fromkeys(word for finding in evidence.findings for word in finding.open)
-    text = f"Nothing was found for {_listed(tuple(wanted))} in the {_count(reading.files, 'file')} that were read."
+    text = (
+        f"Nothing was found for {_listed(tuple(wanted))} in the {_count(reading.files, evidence.noun)} that were read."
+    )
     return f"{text} Not read: {_reasons(reading.unread)}; the warnings name them." if reading.unread else text
 
 
-def _unread(reading: Reading) -> tuple[str, ...]:
+def _unread(evidence: Evidence) -> tuple[str, ...]:
     """A line for each file that one would expect to have been read, up to a cap, then how many more."""
+    reading = evidence.reading
     missing = reading.unread if reading.files else reading.unread or reading.left_out
     lines = [f"{_line(name, 200)} was not read: {reason}" for name, reason in missing[:NAMED]]
-    return (*lines, f"{len(missing) - NAMED:,} more files were not read") if len(missing) > NAMED else tuple(lines)
+    return (
+        (*lines, f"{len(missing) - NAMED:,} more {evidence.noun}s were not read")
+        if len(missing) > NAMED
+        else tuple(lines)
+    )
 
 
 def _where(quote: Quote) -> str:

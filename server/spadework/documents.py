@@ -1,0 +1,49 @@
+"""A job's parts as files of their own, for resources."""
+
+from __future__ import annotations
+
+import json
+
+from spadework.job import Job
+from spadework.reports import export
+from spadework_tools.clean import clean, clean_json
+from spadework_tools.models import Document, Life, Part, Report
+
+
+def card(life: Life) -> Document:
+    """The job itself: where it stands, its question and times, and the addresses of its parts."""
+    base = f"research://jobs/{life.standing.job_id}"
+    fields = life.model_dump(mode="json", exclude_none=True)
+    readable = life.standing.outcome is not None
+    parts = [f"{base}/report.md", f"{base}/report.json", f"{base}/citations.json"] if readable else []
+    return _json({**fields.pop("standing"), **fields, "parts": parts})
+
+
+def paper(job: Job, report: Report, part: Part) -> Document:
+    """A finished job's report in the form that the part names."""
+    question = job.request.question
+    if part == "report.md":
+        return Document(mime_type="text/markdown", text=export.markdown(job.id, question, report))
+    if part == "report.json":
+        return Document(mime_type="application/json", text=export.document(job.id, question, report))
+    sources = {source.id: source.model_dump(mode="json", exclude_none=True) for source in report.sources}
+    rows = [
+        {**citation.model_dump(mode="json", exclude_none=True), "source": sources.get(citation.source_id)}
+        for citation in report.citations
+    ]
+    return _json({"job_id": job.id, "question": question, "citations": rows})
+
+
+def hashes(report: Report) -> tuple[str, ...]:
+    """The hashes of the sources whose text is kept, each once, in the report's order."""
+    return tuple(dict.fromkeys(source.sha256 for source in report.sources if source.sha256))
+
+
+def kept(text: bytes) -> Document:
+    """The kept text of a source."""
+    return Document(mime_type="text/plain", text=clean(text.decode("utf-8", "surrogatepass")))
+
+
+def _json(value: object) -> Document:
+    text = json.dumps(clean_json(value), ensure_ascii=False, indent=2, allow_nan=False)
+    return Document(mime_type="application/json", text=text + "\n")

@@ -1,0 +1,83 @@
+"""The models of one job, as its settings have them, or none: what fails here costs only what it would have added."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from spadework.engines import Bench
+from spadework.engines.local.look import Look
+from spadework.engines.local.model.answer import Answer, write
+from spadework.engines.local.model.chat import Chat
+from spadework.engines.local.model.dense import Dense
+from spadework.engines.local.model.planning import Plan, gaps, plan
+from spadework.engines.local.plan import Part
+from spadework.engines.local.select import Finding
+from spadework.engines.local.web.shelf import Shelf
+from spadework_tools.errors import MissingKey, Trouble
+from spadework_tools.models import Effort
+
+#: Endpoints that need no key still want to be told one.
+_NO_KEY = "none"
+
+
+class Mind:
+    """What the user's models add to one job; `troubles` says where they could not."""
+
+    def __init__(self, chat: Chat | None, look: Look) -> None:
+        self._chat, self.look = chat, look
+        self._troubles: list[str] = []
+
+    @classmethod
+    def of(cls, bench: Bench, effort: Effort, shelf: Shelf) -> Mind:
+        """The models that the job's settings name."""
+        base, name = bench.setting("SPADEWORK_LLM_BASE_URL"), bench.setting("SPADEWORK_LLM_MODEL")
+        chat = Chat(bench.http, base, name, _key(bench)) if base and name else None
+        base, name = bench.setting("SPADEWORK_EMBEDDINGS_BASE_URL"), bench.setting("SPADEWORK_EMBEDDINGS_MODEL")
+        dense = Dense(bench.http, bench.clock, base, name, _key(bench), shelf) if base and name else None
+        return cls(chat, Look(effort, dense))
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """Why a model's part is missing, if it is."""
+        return (*self._troubles, *self.look.troubles)
+
+    async def plan(self, question: str, parts: Sequence[Part]) -> Plan:
+        """The parts and searches, with what the model adds."""
+        alone = Plan(tuple(parts), ())
+        if self._chat is None:
+            return alone
+        try:
+            return await plan(self._chat, question, parts)
+        except Trouble as trouble:
+            self._give_up("the plan", trouble)
+            return alone
+
+    async def gaps(self, question: str, findings: Sequence[Finding]) -> tuple[str, ...]:
+        """What the model would search for next."""
+        if self._chat is None or not findings:
+            return ()
+        try:
+            return await gaps(self._chat, question, findings)
+        except Trouble as trouble:
+            self._give_up("further searches", trouble)
+            return ()
+
+    async def answer(self, question: str, findings: Sequence[Finding]) -> Answer | None:
+        """The model's answer; None where there is no model, nothing to go by, or no usable word from it."""
+        if self._chat is None or not any(finding.quotes for finding in findings):
+            return None
+        try:
+            return await write(self._chat, question, findings)
+        except Trouble as trouble:
+            self._give_up("the answer", trouble)
+            return None
+
+    def _give_up(self, what: str, trouble: Trouble) -> None:
+        self._troubles.append(f"the model gave nothing to {what}: {trouble.message}")
+
+
+def _key(bench: Bench) -> str:
+    try:
+        return bench.key("llm")
+    except MissingKey:
+        return _NO_KEY

@@ -1,0 +1,212 @@
+"""Verification: after a report is stored, each page it cites is fetched, kept and compared with what was said of it.
+
+Its own step, bounded in pages, bytes and time: whatever fails here, the report stays as its engine gave it, and each
+check that did not run says so. What was fetched is a checkpoint, so a killed verification fetches nothing twice; one
+that was killed twice is not tried again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from urllib.parse import urlsplit
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+
+from pydantic import TypeAdapter
+
+from spadework.bench import JobBench, Kit
+from spadework.evidence.links import WAYBACK, look
+from spadework.evidence.untrusted import flagged
+from spadework.evidence.verdicts import Judge, Page
+from spadework.reading import page_of
+from spadework_tools.models import Citation, Report, Source, Verdict
+
+_TRIES = 2
+#: Up to so many characters of sources are judged on the event loop, a citation at a time; more in a thread.
+_LIGHT = 200_000
+_READ = "read"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one verification may take: pages, seconds in all, decoded bytes, citations, and hosts at once.
+
+    `gap_s` is how long a host is left alone between two of its pages; so many hosts that cannot be reached, and none
+    that can, mean that there is no network.
+    """
+
+    pages: int = 40
+    seconds: float = 90.0
+    bytes: int = 60 * 1024 * 1024
+    citations: int = 1_000
+    hosts: int = 4
+    gap_s: float = 0.5
+    unreachable: int = 3
+    archive: str = WAYBACK
+
+
+async def verified(report: Report, bench: JobBench, kit: Kit, limits: Limits | None = None) -> Report:
+    """The report with its verdicts, as far as the limits let it be checked; what runs out of time comes back unjudged.
+
+    Given a report that is stored already. Raises what the store raises; nothing that a page could cause.
+    """
+    if not report.citations or not await _tries(bench):
+        return report
+    limits = limits or Limits()
+    with anyio.move_on_after(limits.seconds):
+        pages, links = await _kept(report, kit)
+        missing = [source for source in _cited(report) if source.url and source.id not in pages]
+        if missing:
+            visit = _Visit(report, bench, kit, limits, pages, links)
+            # A fifth of the time is kept for judging what came.
+            with anyio.move_on_after(limits.seconds * 0.8):
+                await visit.all(missing[: limits.pages])
+        return flagged(await _judged(report, pages, links, limits), {page.sha256: page.text for page in pages.values()})
+    return report
+
+
+async def _tries(bench: JobBench) -> bool:
+    """Whether this may be tried: a page that brings the process down may do so once more, and no further time."""
+    for number in range(_TRIES):
+        if await bench.recall(f"verify/try/{number}") is None:
+            await bench.keep(f"verify/try/{number}", b"1", durable=True)
+            return True
+    return False
+
+
+def _cited(report: Report) -> list[Source]:
+    cited = {citation.source_id for citation in report.citations}
+    return [source for source in report.sources if source.id in cited]
+
+
+async def _kept(report: Report, kit: Kit) -> tuple[dict[str, Page], dict[str, Verdict]]:
+    """The snapshots that the engine itself kept, and that their addresses answered when it read them."""
+    pages: dict[str, Page] = {}
+    links: dict[str, Verdict] = {}
+    unchecked = {one.source_id for one in report.citations if one.verdicts.url.verdict == "not_checked"}
+    for source in _cited(report):
+        data = await kit.store.payload(f"src/{source.sha256}") if source.sha256 else None
+        if data is None or source.sha256 is None:
+            continue
+        pages[source.id] = Page(data.decode("utf-8", "surrogatepass"), source.sha256)
+        if source.url and source.id in unchecked:
+            links[source.id] = Verdict(verdict="resolves", method=_READ, detail={"accessed": source.accessed})
+    return pages, links
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a fetch found, as it is kept between runs."""
+
+    verdict: Verdict
+    sha256: str = ""
+    pages: tuple[int, ...] = ()
+    headings: tuple[tuple[int, str], ...] = ()
+
+
+_SEEN = TypeAdapter(_Seen)
+
+
+@dataclass
+class _Visit:
+    """One round of fetching; what it finds goes into `pages` and `links`."""
+
+    report: Report
+    bench: JobBench
+    kit: Kit
+    limits: Limits
+    pages: dict[str, Page]
+    links: dict[str, Verdict]
+    spent: int = 0
+    done: int = 0
+    lost: set[str] = field(default_factory=set[str])
+    reached: bool = False
+
+    async def all(self, sources: Sequence[Source]) -> None:
+        """Each host's pages one after the other, a few hosts at a time."""
+        by_host: dict[str, list[Source]] = defaultdict(list)
+        for source in sources:
+            by_host[_host(source.url or "")].append(source)
+        await self.bench.progress("verifying", 0, len(sources))
+        slots = anyio.Semaphore(self.limits.hosts)
+        async with anyio.create_task_group() as group:
+            for host, theirs in by_host.items():
+                group.start_soon(self._host, host, theirs, slots, len(sources))
+
+    async def _host(self, host: str, sources: Sequence[Source], slots: anyio.Semaphore, total: int) -> None:
+        async with slots:
+            for place, source in enumerate(sources):
+                if self._over() or host in self.lost:
+                    return
+                if place:
+                    await anyio.sleep(self.limits.gap_s)
+                await self._one(host, source)
+                self.done += 1
+                await self.bench.progress("verifying", self.done, total)
+
+    def _over(self) -> bool:
+        offline = not self.reached and len(self.lost) >= self.limits.unreachable
+        return offline or self.spent >= self.limits.bytes
+
+    async def _one(self, host: str, source: Source) -> None:
+        """Fetch one page, or take what an earlier life of this job fetched."""
+        url = source.url or ""
+        step = f"verify/{hashlib.sha256(url.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
+        before = await self.bench.recall(step)
+        if before is not None:
+            await self._recalled(source, _SEEN.validate_json(before))
+            return
+        seen = await look(self.kit.http, url, archive=self.limits.archive)
+        status = seen.verdict.detail.get("status")
+        self.reached = self.reached or status is not None
+        if status is None and seen.verdict.verdict == "not_checked":
+            self.lost.add(host)
+        self.links[source.id] = seen.verdict
+        record = _Seen(seen.verdict)
+        if seen.reply is not None:
+            self.spent += len(seen.reply.body)
+            quotes = [one.quote for one in self.report.citations if one.source_id == source.id]
+            page = await anyio.to_thread.run_sync(partial(page_of, seen.reply, quotes), abandon_on_cancel=True)
+            if page is not None:
+                page = replace(page, sha256=await self.bench.snapshot(page.text))
+                self.pages[source.id] = page
+                record = _Seen(seen.verdict, page.sha256, page.pages, page.headings)
+        await self.bench.keep(step, _SEEN.dump_json(record))
+
+    async def _recalled(self, source: Source, record: _Seen) -> None:
+        self.links[source.id] = record.verdict
+        data = await self.kit.store.payload(f"src/{record.sha256}") if record.sha256 else None
+        if data is not None:
+            text = data.decode("utf-8", "surrogatepass")
+            self.pages[source.id] = Page(text, record.sha256, record.pages, record.headings)
+
+
+async def _judged(report: Report, pages: Mapping[str, Page], links: Mapping[str, Verdict], limits: Limits) -> Report:
+    """The verdicts of as many citations as are judged at all, without holding up the event loop."""
+    if sum(len(page.text) for page in pages.values()) > _LIGHT:
+        call = partial(_all, report, pages, links, limits.citations)
+        return await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
+    court = Judge(report, pages, links)
+    judged: list[Citation] = []
+    for citation in report.citations[: limits.citations]:
+        judged.append(court.citation(citation))
+        await anyio.lowlevel.checkpoint()
+    return court.report([*judged, *report.citations[limits.citations :]])
+
+
+def _all(report: Report, pages: Mapping[str, Page], links: Mapping[str, Verdict], most: int) -> Report:
+    court = Judge(report, pages, links)
+    return court.report([*map(court.citation, report.citations[:most]), *report.citations[most:]])
+
+
+def _host(url: str) -> str:
+    try:
+        return (urlsplit(url).hostname or "").lower()
+    except ValueError:
+        return ""

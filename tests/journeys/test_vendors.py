@@ -1,0 +1,418 @@
+"""Each vendor's jobs as an agent sees them: the tools of a real server, the vendor's stand-in on loopback.
+
+Whatever happens on the way, the stand-in's ledger shows one purchase for each job.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from tests.conftest import Connect
+from tests.journeys.desks import Agent, Place, until
+from tests.journeys.server import COMMAND, call, ended, page, raw, refused, texts, whole
+from tests.standins.cloro import Cloro
+from tests.standins.faults import Kind
+from tests.standins.parallel import Parallel
+from tests.standins.perplexity import Perplexity
+from tests.standins.script import Script
+from tests.standins.standin import KEY, Standin
+
+KINDS: dict[str, Callable[..., Standin]] = {"perplexity": Perplexity, "parallel": Parallel, "cloro": Cloro}
+#: The quickest tier of each, and its worst case in dollars.
+QUICK = {"perplexity": ("fast", 0.01), "parallel": ("lite-fast", 0.005), "cloro": ("google", 0.0072)}
+EACH = pytest.mark.parametrize("name", list(KINDS))
+COMPANY = {
+    "type": "object",
+    "properties": {"company_name": {"type": "string"}, "industry": {"type": "string"}, "employees": {"type": "integer"}},
+    "required": ["company_name"],
+}
+#: What a cancel says of a run that the vendor does not stop, or does.
+NOTES = {"perplexity": "told to stop", "parallel": "has no way to stop", "cloro": "cannot stop"}
+
+
+def setting(standin: Standin, url: str) -> dict[str, object]:
+    """What a client's configuration needs for a vendor."""
+    return {f"{standin.vendor.upper()}_API_KEY": KEY, f"{standin.vendor}_base_url": url}
+
+
+@asynccontextmanager
+async def market(*names: str) -> AsyncIterator[tuple[list[Any], dict[str, object]]]:
+    """Stand-ins while the block runs, and the settings that lead to them."""
+    standins, settings = [KINDS[name]() for name in names], dict[str, object]()
+    async with anyio.create_task_group() as group:
+        closing, opened = anyio.Event(), [anyio.Event() for _ in names]
+
+        async def keep(standin: Standin, ready: anyio.Event) -> None:
+            async with standin.serve() as url:
+                settings.update(setting(standin, url))
+                ready.set()
+                await closing.wait()
+
+        for standin, ready in zip(standins, opened, strict=True):
+            group.start_soon(keep, standin, ready)
+        for ready in opened:
+            await ready.wait()
+        try:
+            yield standins, settings
+        finally:
+            closing.set()
+
+
+def quick(name: str) -> str:
+    return f"{name}:{QUICK[name][0]}"
+
+
+# One life.
+
+
+@EACH
+@pytest.mark.anyio
+async def test_a_job_is_bought_once_and_comes_back_as_a_report_a_failure_or_a_cancel_with_the_vendors_words(
+    name: str, client: Connect
+) -> None:
+    async with market(name) as ((standin,), settings), client(**settings) as agent:
+        standin.scripts = {
+            "failing": Script(polls=1, fate="failed", error=("x", "The planner gave up.")),
+            "endless": Script(fate="never"),
+        }
+        good = {"question": "How large is the market for heat pumps?", "engine": quick(name), "label": "good"}
+        ticket = await call(agent, "start_research", **good)
+        again = await call(agent, "start_research", **good)
+        bad = await call(agent, "start_research", question="a failing question", engine=quick(name))
+        long = await call(agent, "start_research", question="an endless question", engine=quick(name))
+
+        assert (ticket["engine"], ticket["created"]) == (quick(name), True)
+        assert ticket["cost_estimate_usd"] == pytest.approx(QUICK[name][1])
+        assert (again["job_id"], again["created"], again["cost_estimate_usd"]) == (ticket["job_id"], False, 0.0)
+
+        done = await ended(agent, ticket["job_id"])
+        assert (done["status"], done["outcome"], done["label"]) == ("completed", "full", "good")
+        assert done["sources"] >= 1
+        text, _ = await whole(agent, ticket["job_id"], view="full")
+        assert len(text) > 40
+        brief, _ = await page(agent, ticket["job_id"])
+        assert "source" in brief
+        cited, _ = await whole(agent, ticket["job_id"], view="citations")
+        # Parallel's small processors give addresses without excerpts.
+        assert ("[c1] (no quote given)" if name == "parallel" else "[c1] “") in cited
+        assert "https://" in cited
+
+        failed = await ended(agent, bad["job_id"])
+        assert failed["status"] == "failed"
+        assert failed["error"]["code"] == "run_failed"
+        assert "The planner gave up" in failed["error"]["message"]
+
+        while standin.count("look") < 4:
+            await anyio.sleep(0.05)
+        stopped = await call(agent, "cancel_research", job_id=long["job_id"])
+        assert (stopped["status"], stopped["changed"]) == ("cancelled", True)
+        assert NOTES[name] in stopped["note"]
+        twice = await call(agent, "cancel_research", job_id=long["job_id"])
+        assert (twice["status"], twice["changed"], twice["note"]) == ("cancelled", False, stopped["note"])
+        kept = await call(agent, "cancel_research", job_id=ticket["job_id"])
+        assert (kept["status"], kept["changed"]) == ("completed", False)
+        assert len(standin.ledger) == 3
+        assert standin.count("cancel") == (1 if name == "perplexity" else 0)
+
+
+@contextmanager
+def town() -> Iterator[tuple[list[Standin], dict[str, object]]]:
+    """All stand-ins for a synchronous test, with runs of two looks, and the settings that lead to them."""
+    with ExitStack() as stack:
+        standins, settings = [kind() for kind in KINDS.values()], dict[str, object]()
+        for standin in standins:
+            standin.script = Script(polls=2)
+            settings |= setting(standin, stack.enter_context(standin.serving()))
+        yield standins, settings
+
+
+def bought(agent: Agent) -> list[str]:
+    """A job of each vendor, just started."""
+    asked = "How are heat pumps sold?"
+    return [agent.ask("start_research", question=asked, engine=quick(name))["job_id"] for name in KINDS]
+
+
+def test_a_server_killed_in_the_middle_leaves_its_runs_to_the_next_one_which_buys_nothing(tmp_path: Path) -> None:
+    with town() as (standins, settings), Place(tmp_path) as place:
+        first = place.agent(command=COMMAND, **settings)
+        jobs = bought(first)
+        until(lambda: all(standin.count("look") == 1 for standin in standins[:2]), what="the first looks")
+        assert standins[2].count("look") <= 1
+        first.leave(signal.SIGKILL)
+        second = place.agent(command=COMMAND, **settings)
+        ends = [second.ended(job_id) for job_id in jobs]
+        assert [(end["status"], end["outcome"]) for end in ends] == [("completed", "full")] * 3
+        assert [len(standin.ledger) for standin in standins] == [1, 1, 1]
+
+
+def test_the_desk_brings_runs_home_when_every_client_has_gone(tmp_path: Path) -> None:
+    with town() as (standins, settings), Place(tmp_path) as place:
+        first = place.agent(**settings)
+        jobs = bought(first)
+        first.leave()
+        until(lambda: all(standin.count("look") >= 2 for standin in standins), 60, "the looks of a desk without clients")
+        # A client that brings no keys reads what was bought with another's.
+        later = place.agent()
+        assert [later.ended(job_id)["status"] for job_id in jobs] == ["completed"] * 3
+        assert [len(standin.ledger) for standin in standins] == [1, 1, 1]
+        assert KEY not in place.log
+
+
+# Data.
+
+
+@pytest.mark.anyio
+async def test_records_come_back_row_by_row_with_the_basis_of_each_field_and_a_reason_for_each_null(
+    client: Connect,
+) -> None:
+    rows = [{"company_name": name} for name in ("Acme HVAC", "Broken Ltd", "Quiet Ltd", "Northwind Cooling")]
+    async with market("parallel") as ((standin,), settings), client(inline_s=0, **settings) as agent:
+        standin.scripts = {
+            "Broken Ltd": Script(polls=1, fate="failed", error=("x", "The site is down.")),
+            "Quiet Ltd": Script(polls=1, unverified=frozenset({"employees"})),
+        }
+        asked = {"question": "Enrich each company.", "output_schema": COMPANY, "records": rows}
+        ticket = await call(agent, "start_research", engine="parallel:core-fast", **asked)
+        assert ticket["cost_estimate_usd"] == pytest.approx(4 * 0.025)
+        done = await ended(agent, ticket["job_id"])
+        assert (done["status"], done["outcome"]) == ("completed", "partial")
+        text, _ = await whole(agent, ticket["job_id"], view="data")
+        data = json.loads(text)
+        assert [row and row["company_name"] for row in data] == ["Acme HVAC", None, "Quiet Ltd", "Northwind Cooling"]
+        assert data[2]["employees"] is None
+        assert isinstance(data[0]["employees"], int)
+        report, _ = await whole(agent, ticket["job_id"], view="full")
+        assert "The site is down" in report
+        assert len(standin.ledger) == len(rows)
+
+
+def test_a_list_of_records_survives_a_kill_with_one_purchase_for_each_row(tmp_path: Path) -> None:
+    standin = Parallel()
+    standin.script = Script(seconds=6.0)
+    rows = [{"company_name": f"Company {number}"} for number in range(25)]
+    with standin.serving() as url, Place(tmp_path) as place:
+        asked = {"question": "Enrich each.", "output_schema": COMPANY, "records": rows, "engine": "parallel:lite-fast"}
+        first = place.agent(command=COMMAND, **setting(standin, url))
+        job_id = first.ask("start_research", **asked)["job_id"]
+        until(lambda: standin.count("group_look") == 1, what="the first look")
+        first.leave(signal.SIGKILL)
+        second = place.agent(command=COMMAND, **setting(standin, url))
+        assert second.ended(job_id)["outcome"] == "full"
+        answer = second.reply(second.call("get_result", job_id=job_id, view="data", max_chars=20_000))
+        data = json.loads(answer["result"]["content"][0]["text"])
+        assert [row["company_name"] for row in data] == [row["company_name"] for row in rows]
+        assert len(standin.ledger) == len(rows)
+
+
+# Placing.
+
+
+@pytest.mark.anyio
+async def test_auto_goes_by_keys_effort_output_and_budget_and_says_why(client: Connect) -> None:
+    async with market("perplexity", "parallel") as (_, settings), client(inline_s=0, **settings) as agent:
+        quickly = await call(agent, "start_research", question="What is a heat pump?", effort="low")
+        deeply = await call(agent, "start_research", question="What is a heat pump?", effort="high")
+        cheaply = await call(agent, "start_research", question="A heat pump?", effort="high", max_cost_usd=0.05)
+        data = await call(agent, "start_research", question="Heat pumps, as data?", output_schema=COMPANY)
+        assert (quickly["engine"], deeply["engine"]) == ("perplexity:low", "parallel:ultra")
+        assert "low effort" in quickly["why"]
+        assert "at most $0.30" in deeply["why"]
+        assert cheaply["cost_estimate_usd"] <= 0.05
+        assert "because of the budget" in cheaply["why"]
+        assert data["engine"].startswith("parallel:")
+        for ticket in (quickly, deeply, cheaply, data):
+            await call(agent, "cancel_research", job_id=ticket["job_id"])
+    async with market("perplexity") as (_, settings), client(inline_s=0, **settings) as agent:
+        alone = await call(agent, "start_research", question="What else is a heat pump?", effort="high")
+        assert alone["engine"] == "perplexity:high"
+        assert "no key for parallel" in alone["why"]
+        await call(agent, "cancel_research", job_id=alone["job_id"])
+
+
+@pytest.mark.anyio
+async def test_auto_goes_elsewhere_after_a_refusal_that_cost_nothing_and_keeps_saying_so(client: Connect) -> None:
+    kinds = {"endpoint_retired": Kind.RETIRED_ENDPOINT, "bad_key": Kind.BAD_KEY, "no_credit": Kind.NO_CREDIT}
+    async with (
+        market("perplexity", "parallel") as ((perplexity, parallel), settings),
+        client(inline_s=0, **settings) as agent,
+    ):
+        parallel.script = Script(polls=1)
+        jobs: dict[str, str] = {}
+        for code, kind in kinds.items():
+            perplexity.faults.add(kind, "submit", times=None, match=code)
+            ticket = await call(agent, "start_research", question=f"What is {code}?", effort="low")
+            assert ticket["engine"].startswith("perplexity")
+            jobs[code] = ticket["job_id"]
+        for code, job_id in jobs.items():
+            assert (await ended(agent, job_id))["status"] == "completed"
+            after = await call(agent, "start_research", question=f"What is {code}?", effort="low")
+            assert (after["job_id"], after["created"]) == (job_id, False)
+            assert after["engine"].startswith("parallel:")
+            assert after["why"].endswith(f"before it perplexity refused ({code}), at no cost")
+        assert (len(perplexity.ledger), len(parallel.ledger)) == (0, len(kinds))
+
+
+@pytest.mark.anyio
+async def test_auto_stays_where_money_was_spent_even_when_the_run_fails(client: Connect) -> None:
+    async with (
+        market("perplexity", "parallel") as ((perplexity, parallel), settings),
+        client(inline_s=0, **settings) as agent,
+    ):
+        perplexity.script = Script(polls=1, fate="failed")
+        lost = "a question whose order is lost"
+        perplexity.faults.add(Kind.LOST_AFTER, "submit", match=lost)
+        bought = await call(agent, "start_research", question="a question that fails", effort="low")
+        unsure = await call(agent, "start_research", question=lost, effort="low")
+        assert (await ended(agent, bought["job_id"]))["error"]["code"] == "run_failed"
+        fault = (await ended(agent, unsure["job_id"]))["error"]
+        assert fault["code"] == "unconfirmed"
+        assert "not sent again" in fault["message"]
+        assert "idempotency_key" in fault["message"]
+        assert (len(perplexity.ledger), len(parallel.ledger)) == (2, 0)
+
+
+# Keys.
+
+
+def test_a_job_without_its_key_waits_and_goes_on_by_itself_when_a_client_brings_it(tmp_path: Path) -> None:
+    standin = Perplexity()
+    with standin.serving() as url, Place(tmp_path) as place:
+        given = setting(standin, url)
+        first = place.agent(**given)
+        job_id = first.ask("start_research", question="How are heat pumps sold?", engine="perplexity:fast")["job_id"]
+        until(lambda: len(standin.ledger) == 1, what="the purchase")
+        first.leave()
+        place.kill()
+        keyless = place.agent()
+        waits = until(lambda: (job := keyless.standing(job_id)).get("error") and job, 30, "the wait for a key")
+        assert waits["error"]["code"] == "missing_key"
+        assert "PERPLEXITY_API_KEY" in waits["phase"]
+        assert waits["status"] == "running"
+        looks = standin.count("look")
+        place.agent(**given).ask("check_research")
+        done = keyless.ended(job_id)
+        assert done["status"] == "completed"
+        assert "error" not in done or done["error"] is None
+        assert standin.count("look") > looks
+        assert len(standin.ledger) == 1
+
+
+@pytest.mark.anyio
+async def test_a_missing_empty_or_malformed_key_is_said_before_anything_is_sent(client: Connect) -> None:
+    async with market("parallel", "perplexity") as ((parallel, perplexity), settings):
+        settings |= {"PARALLEL_API_KEY": "  ", "PERPLEXITY_API_KEY": "with a blank"}
+        async with client(inline_s=2, **settings) as agent:
+            words = await refused(agent, "start_research", question="What is new?", engine="parallel")
+            assert "PARALLEL_API_KEY" in words
+            assert "missing_key" in words
+            words = await refused(agent, "start_research", question="What is new?", engine="cloro")
+            assert "CLORO_API_KEY" in words
+            ticket = await call(agent, "start_research", question="What is new?", engine="perplexity:fast")
+            fault = (await ended(agent, ticket["job_id"]))["error"]
+            assert fault["code"] == "bad_key"
+            assert "with a blank" not in fault["message"]
+        assert parallel.log == perplexity.log == []
+
+
+# Money.
+
+
+@pytest.mark.anyio
+async def test_caps_refuse_before_sending_and_give_the_figures(client: Connect) -> None:
+    async with (
+        market("parallel") as ((standin,), settings),
+        client(inline_s=0, daily_cap_usd=0.008, **settings) as agent,
+    ):
+        words = await refused(
+            agent, "start_research", question="A dear one?", engine="parallel:ultra8x", max_cost_usd=1.5
+        )
+        assert "$2.40" in words
+        assert "$1.50" in words
+        assert standin.log == []
+        first = await call(agent, "start_research", question="The first one?", engine="parallel:lite-fast")
+        second = await call(agent, "start_research", question="The second one?", engine="parallel:lite-fast")
+        ends = [await ended(agent, ticket["job_id"]) for ticket in (first, second)]
+        over = next(end for end in ends if end["status"] == "failed")
+        assert over["error"]["code"] == "budget_exceeded"
+        for figure in ("$0.005", "$0.008", "SPADEWORK_DAILY_CAP_USD"):
+            assert figure in over["error"]["message"]
+        assert sorted(end["status"] for end in ends) == ["completed", "failed"]
+        assert len(standin.ledger) == 1
+        free = await call(agent, "start_research", question="By auto?", output_schema=COMPANY)
+        assert free["engine"] == "local"
+        assert "above the budget: parallel" in free["why"]
+
+
+# Bad input.
+
+DEEP = {"type": "object", "properties": {"a": {"type": "object", "properties": {"b": {"type": "object", "properties": {
+    "c": {"type": "object", "properties": {"d": {"type": "string"}}}}}}}}}  # fmt: skip
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "unknown tier": ({"engine": "parallel:mega"}, "lite"),
+    "unknown engine": ({"engine": "parallell"}, "parallel"),
+    "deep schema": ({"engine": "parallel", "output_schema": DEEP}, "Flatten"),
+    "no schema at all": ({"engine": "parallel", "output_schema": {"type": "objekt"}}, "output_schema"),
+    "schema of a list": ({"engine": "parallel", "output_schema": {"type": "array"}}, "of type object"),
+    "10,000 records": (
+        {"engine": "parallel", "output_schema": COMPANY, "records": [{"n": n} for n in range(10_000)]},
+        "Split them",
+    ),
+    "records of text": ({"engine": "parallel", "output_schema": COMPANY, "records": ["Acme"]}, "records"),
+    "records elsewhere": ({"engine": "perplexity", "output_schema": COMPANY, "records": [{"n": 1}]}, "cannot use records"),
+    "scheme": ({"engine": "perplexity", "include_domains": ["https://example.com"]}, "include_domains"),
+    "wild card": ({"engine": "perplexity", "include_domains": ["*.example.com"]}, "not a bare domain"),
+    "21 domains": ({"engine": "perplexity", "exclude_domains": [f"a{n}.example" for n in range(21)]}, "at most 20"),
+    "domains for cloro": ({"engine": "cloro", "include_domains": ["example.com"]}, "cannot use include_domains"),
+    "long question": ({"engine": "cloro", "question": "x" * 10_001}, "at most 10,000"),
+}
+
+
+@pytest.mark.anyio
+async def test_what_a_vendor_would_refuse_is_refused_before_anything_is_stored_or_spent(client: Connect) -> None:
+    async with market(*KINDS) as (standins, settings), client(inline_s=0, **settings) as agent:
+        for name, (arguments, words) in WRONG.items():
+            said = await refused(agent, "start_research", **{"question": "What is new?", **arguments})
+            assert words in said, f"{name}: {said}"
+        assert (await call(agent, "check_research"))["jobs"] == []
+        assert all(standin.log == [] for standin in standins)
+
+
+@pytest.mark.anyio
+async def test_whatever_the_vendor_answers_a_job_only_arrives_later(client: Connect) -> None:
+    async with market("perplexity") as ((standin,), settings), client(inline_s=0, **settings) as agent:
+        standin.script = Script(polls=1)
+        kinds = [Kind.HTML, Kind.TRUNCATED, Kind.WRONG_TYPES, Kind.SURROGATE, Kind.UNKNOWN_STATUS, Kind.SERVER_ERROR]
+        jobs: dict[str, Kind] = {}
+        for kind in kinds:
+            question = f"a question with {kind.value} in it"
+            standin.faults.add(kind, "look", match=question)
+            ticket = await call(agent, "start_research", question=question, engine="perplexity:fast")
+            jobs[ticket["job_id"]] = kind
+        for job_id, kind in jobs.items():
+            assert (await ended(agent, job_id))["status"] == "completed", kind
+            text, _ = await whole(agent, job_id, view="full")
+            assert text.encode()
+        assert len(standin.ledger) == len(kinds)
+        assert len(standin.faults.taken) == len(kinds)
+
+
+@pytest.mark.anyio
+async def test_the_retired_api_is_called_retired_and_never_a_bad_key(client: Connect) -> None:
+    async with market("perplexity") as ((standin,), settings), client(inline_s=0, **settings) as agent:
+        asked = {"question": "What is new?", "engine": "perplexity:sonar-async"}
+        ticket = await call(agent, "start_research", **asked)
+        fault = (await ended(agent, ticket["job_id"]))["error"]
+        assert fault["code"] == "endpoint_retired"
+        assert "has retired this API" in fault["message"]
+        assert "key" not in fault["message"].replace("idempotency_key", "")
+        result = await raw(agent, "get_result", job_id=ticket["job_id"])
+        assert result.is_error
+        assert "has retired this API" in texts(result)[0]
+        assert len(standin.ledger) == 0
