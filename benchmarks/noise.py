@@ -25,10 +25,7 @@ FACTS = (
     "Between {c}:{d} and 23:{c} the signal was \u00b1 {a} dB at {b}00 MHz, x \u2260 {c}.",
     "On {a} March 19{c}, some {d},{c}00 people, about {b}\u00d710\u00b3 more than before, were never counted.",
     "The area is {d},{c}0 km\u00b2 with ~{c} people per km\u00b2, which is unable to grow without water.",
-    (
-        "Researchers at the well-known institute re-created the \u201cfirst\u201d co\u00f6rdinated trial \u2014 "
-        "the caf\u00e9 study \u2014 in {c} days."
-    ),
+    "Researchers at the well-known institute re-created a \u201cfirst\u201d co\u00f6rdinated caf\u00e9 in {c} days.",
     "The e\ufb03cient workflow [{a}] was de\ufb01ned by Smith & Jones [{b}, {c}] and isn\u2019t rare.",
 )
 
@@ -42,7 +39,7 @@ def sentences(text: str) -> list[str]:
     return [part for part in re.split(r"(?<=[.!?])\s+", text) if part]
 
 
-# ---- honest noise: quote and document in, both out -------------------------------------------------------------
+# ---- honest noise
 
 
 def each(pattern: str, swap: Callable[[re.Match[str]], str]) -> Noise:
@@ -336,11 +333,8 @@ def stitched(doc: str, rng: Rng) -> str:
 
 def subword(doc: str, rng: Rng) -> str:
     """A slice that begins inside a word, a number or after a sign."""
-    found = list(
-        re.finditer(
-            r"\bun(?=able)|\bin(?=effective)|(?<= )\u2212(?=\d)|\d(?=\d\.\d)|\d\.(?=\d mg)|[$\u20ac](?=\d)", doc
-        )
-    )
+    torn = r"\bun(?=able)|\bin(?=effective)|(?<= )\u2212(?=\d)|\d(?=\d\.\d)|\d\.(?=\d mg)|[$\u20ac](?=\d)"
+    found = list(re.finditer(torn, doc))
     if not found:
         return ""
     start = rng.choice(found).end()
@@ -399,8 +393,6 @@ def _false(doc: str, kind: str, texts: list[str], rng: Rng) -> dict[str, object]
 
 def _same(quote: str, doc: str) -> bool:
     """Whether a quote still stands in its document, so that it would be no tampering."""
-    plain = [
-        table({**STRAIGHT, **DASHES, "-": "-", "\u2010": "-"})(unicodedata.normalize("NFC", text), Rng())
-        for text in (quote, doc)
-    ]
+    folded = table({**STRAIGHT, **DASHES, "-": "-", "\u2010": "-"})
+    plain = [folded(unicodedata.normalize("NFC", text), Rng()) for text in (quote, doc)]
     return f" {plain[0].strip(' .')} ".lower() in f" {plain[1]} ".replace(".", " ").lower() or plain[0] in plain[1]

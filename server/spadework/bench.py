@@ -13,6 +13,7 @@ from spadework.engines import Unanswered
 from spadework.job import Event, Job
 from spadework.ledger import Ledger
 from spadework.registry import Change, JobStore, Lease
+from spadework.registry.latest import newest
 from spadework.settings import Settings
 from spadework_tools.errors import JobExpired, MissingKey, UnknownJob
 from spadework_tools.models import Ask, Fault, Report

@@ -38,12 +38,15 @@ class SystemClock:
 
     @property
     def boot_id(self) -> str:
+        """Names this boot of the machine."""
         return self._boot_id
 
     def wall(self) -> float:
+        """Unix time in seconds, UTC."""
         return time.time()
 
     def boot(self) -> float:
+        """Seconds since this boot."""
         return time.clock_gettime(self._source)
 
 

@@ -22,6 +22,7 @@ from spadework.job import Job, fingerprint, new_id
 from spadework.ledger import Ledger
 from spadework.life import life, poll_after, standing, waits
 from spadework.registry import JobStore, Listing
+from spadework.registry.latest import newest
 from spadework.reports import views
 from spadework.tell import addresses
 from spadework_tools.errors import BadRequest, JobExpired, NoReport, NotReady, UnknownEngine, UnknownJob, UnknownSource

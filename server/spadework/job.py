@@ -89,7 +89,7 @@ class Job(BaseModel):
         return f"result/{self.id}/verified"
 
     def evolve(self, **changes: Any) -> Self:
-        """This job with some fields changed; `status` may only change as `MOVES` allows.
+        """The job with some fields changed; `status` may only change as `MOVES` allows.
 
         Raises:
             IllegalMove: the status cannot follow the present one.

@@ -199,7 +199,7 @@ class Runner:
         try:
             engine = self._engines[job.engine]
             if (early := await self._early(bench)) is not None:
-                await self._settle(bench, self._finishing(job, await self._verified(early, bench)))
+                await self._settle(bench, await self._checked(job, early, bench))
                 return
             if job.begun is None or job.begun[0] != self._clock.boot_id or _keyless(job):
                 job = await bench.write(self._starting(job))
@@ -207,9 +207,8 @@ class Runner:
             with anyio.move_on_after(self._left(job)):
                 result = await self._worked(engine, job, bench)
             result = await engine.stop(job, bench) if result is None else result
-            if isinstance(result, Report):
-                result = await self._stored(result, bench)
-            change = self._outcome(job, result)
+            checked = isinstance(result, Report)
+            change = await self._checked(job, result, bench) if checked else self._outcome(job, result)
         except Fenced:
             raise
         except MissingKey as trouble:
@@ -240,17 +239,20 @@ class Runner:
         payload = await self._store.payload(bench.job.result_key)
         return None if payload is None else Report.model_validate_json(payload)
 
-    async def _stored(self, report: Report, bench: JobBench) -> Report:
-        """Store a report before anything can go wrong with checking it, and check it."""
-        if not report.citations or not self._kit.settings.verify:
-            return report
+    async def _checked(self, job: Job, report: Report, bench: JobBench) -> Change:
+        """The end of a job with its report, which is stored before anything can go wrong with checking it."""
+        if not report.citations:
+            return self._finishing(job, report)
         while True:
             try:
-                await bench.write(Change(fields={"phase": "verifying"}, payloads=_kept(bench.job, report)))
-                return await self._verified(report, bench)
+                await bench.write(Change(fields={"phase": "verifying"}, payloads=_kept(job, report)))
+                report = await self._verified(report, bench)
             except UNWRITABLE as trouble:
-                log.warning("%s cannot be stored yet: %s", bench.job.id, trouble)
+                log.warning("%s cannot be stored yet: %s", job.id, trouble)
                 await anyio.sleep(RETRY_S)
+            else:
+                # Payloads never change, so the report with its verdicts has a key of its own.
+                return replace(self._finishing(job, report), payloads=_kept(job, report, job.verified_key))
 
     async def _verified(self, report: Report, bench: JobBench) -> Report:
         """The report with its verdicts, or as it was where they cannot be had."""
@@ -354,8 +356,7 @@ class Runner:
         }  # fmt: skip
         found = "nothing found" if report.outcome is Outcome.NO_EVIDENCE else f"{len(report.citations)} citations"
         event = Event(at=self._clock.wall(), kind="completed", text=found)
-        # Payloads never change: where the report is stored unchecked already, the checked one has a key of its own.
-        return Change(fields=fields, events=(event,), payloads=_kept(job, report, job.verified_key))
+        return Change(fields=fields, events=(event,), payloads=_kept(job, report))
 
 
 _DEADLINE = (

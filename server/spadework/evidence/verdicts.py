@@ -90,9 +90,7 @@ class Judge:
         """The report with these citations, its sources named by the snapshots they were judged against."""
         pages = self._pages
         sources = tuple(
-            source
-            if source.id not in self._pages
-            else source.model_copy(update={"sha256": self._pages[source.id].sha256})
+            source.model_copy(update={"sha256": pages[source.id].sha256}) if source.id in pages else source
             for source in self._report.sources
         )
         return self._report.model_copy(update={"citations": tuple(citations), "sources": sources})
