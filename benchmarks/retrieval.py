@@ -1,5 +1,8 @@
 """Measure the local engine's retrieval on a question set: `python benchmarks/retrieval.py SET_FOLDER`.
 
+With `--embeddings-base-url URL` (and `--embeddings-model NAME`) the passages that full-text search found for a
+question are compared by that endpoint's embeddings too, as a job does where the settings name one.
+
 The folder holds `corpus.jsonl` ({id, title, text} a line) and `queries.jsonl` ({id, question, gold: [ids]}). Each
 passage is one document and goes through the same index and ranking as a job's files. Prints one JSON object: shares
 in per cent, times in seconds and milliseconds, resident memory at its peak in MB.
@@ -7,22 +10,28 @@ in per cent, times in seconds and milliseconds, resident memory at its peak in M
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import resource
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import anyio
+
+from spadework.clock import SystemClock
+from spadework.egress import Egress
 from spadework.engines.local.document import Block, Document
 from spadework.engines.local.index import Index, Stamp
-from spadework.engines.local.retrieve import Weights, rank
+from spadework.engines.local.model.dense import Dense
+from spadework.engines.local.retrieve import Weights, candidates, rank
+from spadework.engines.local.web.shelf import Shelf
 
 
-def main(folder: Path) -> dict[str, Any]:
+def main(folder: Path, base: str | None = None, model: str = "") -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as home, Index(Path(home) / "set.db") as index:
         began = time.perf_counter()
         ids = fill(index, folder / "corpus.jsonl")
@@ -32,7 +41,8 @@ def main(folder: Path) -> dict[str, Any]:
         weights = Weights(index)
         for query in lines(folder / "queries.jsonl"):
             began = time.perf_counter()
-            found = documents(index, query["question"], weights, ids)
+            likeness = anyio.run(alike, index, query["question"], weights, Path(home), base, model) if base else None
+            found = documents(index, query["question"], weights, ids, likeness)
             times.append((time.perf_counter() - began) * 1000)
             gold = {str(name) for name in query.get("gold") or ()}
             if gold:
@@ -74,9 +84,22 @@ def fill(index: Index, corpus: Path) -> dict[str, str]:
     return ids
 
 
-def documents(index: Index, question: str, weights: Weights, ids: dict[str, str]) -> list[str]:
+async def alike(index: Index, question: str, weights: Weights, home: Path, base: str, model: str) -> dict[int, float]:
+    """The likeness of a question's candidates by the endpoint's embeddings."""
+    passages = candidates(index, question, weights)
+    door = Egress()
+    try:
+        dense = Dense(door, SystemClock(), base, model, "none", Shelf(home / "shelf.db"))
+        return await dense.likeness(question, passages) if passages else {}
+    finally:
+        await door.aclose()
+
+
+def documents(
+    index: Index, question: str, weights: Weights, ids: dict[str, str], likeness: dict[int, float] | None = None
+) -> list[str]:
     """Passage ids by the rank of each document's best chunk."""
-    hits = rank(index, question, limit=60, weights=weights)
+    hits = rank(index, question, limit=60, weights=weights, dense=likeness)
     return [ids[path] for path in dict.fromkeys(hit.passage.path for hit in hits)]
 
 
@@ -95,6 +118,9 @@ def at(values: Sequence[float], share: float) -> float:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python benchmarks/retrieval.py SET_FOLDER")
-    print(json.dumps(main(Path(sys.argv[1]))))
+    options = argparse.ArgumentParser(description="Measure the local engine's retrieval on a question set.")
+    options.add_argument("folder", type=Path, metavar="SET_FOLDER")
+    options.add_argument("--embeddings-base-url", metavar="URL")
+    options.add_argument("--embeddings-model", default="all-minilm", metavar="NAME")
+    given = options.parse_args()
+    print(json.dumps(main(given.folder, given.embeddings_base_url, given.embeddings_model)))

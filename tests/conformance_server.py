@@ -17,12 +17,12 @@ from mcp.server.mcpserver.prompts.base import UserMessage
 from mcp.server.mcpserver.tools import Tool
 from mcp.shared.exceptions import MCPError
 from pydantic import Field
+from tests.conformance_tasks import REQUIRED, TASK_TOOLS, tasks
 
 from spadework.app import Server, opened, server
 from spadework.listener import Listener, bound
 from spadework.settings import Settings
 from spadework.web import Address, Desks, place, site
-from tests.conformance_tasks import REQUIRED, TASK_TOOLS, tasks
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 SILENCE = "UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAIA+AAACABAAZGF0YQAAAAA="

@@ -28,7 +28,7 @@ def replies(job: Job, request: Request) -> bool:
     Raises BadRequest for one that says more than an answer can.
     """
     if job.status is not Status.NEEDS_INPUT:
-        return _answer(request) in job.answers.values()
+        return _even(request.question) in {_even(answer) for answer in job.answers.values()}
     more = [
         name
         for name in sorted(request.model_fields_set - _ANSWER)
@@ -87,6 +87,11 @@ async def _told(store: JobStore, clock: Clock, lease: Lease, fresh: Mapping[str,
 
 def _answer(request: Request) -> str:
     return _fit(request.question)
+
+
+def _even(text: str) -> str:
+    """A text as compared: a retry may differ in its white space, as a request for research may."""
+    return " ".join(_fit(text).split())
 
 
 def _fit(text: str) -> str:

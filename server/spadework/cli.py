@@ -17,8 +17,11 @@ import anyio
 import typer
 from pydantic import ValidationError
 
+from spadework.costs import costs
 from spadework.inbox import main as folder_inbox
+from spadework.install import install
 from spadework.mailroom import mailroom
+from spadework.roster import engines
 from spadework.screen import Screen, sources
 from spadework.settings import Settings
 from spadework.upkeep import upkeep
@@ -32,6 +35,9 @@ JobId = Annotated[str, typer.Argument(help="The job's id.", metavar="ID")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 NoDesk = Annotated[bool, typer.Option("--no-desk", help="Run everything in this one process.")]
 cli.add_typer(upkeep, name="desk")
+cli.command()(install)
+cli.command()(costs)
+cli.command()(engines)
 cli.add_typer(mailroom, name="webhooks")
 
 
@@ -182,10 +188,10 @@ def cancel(job_id: JobId, as_json: AsJson = False, no_desk: NoDesk = False) -> N
 @cli.command()
 def export(
     job_id: JobId,
-    output: Annotated[Path, typer.Option("-o", "--output", help="FILE.md or FILE.json.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="FILE.md, FILE.html or FILE.json.")],
     no_desk: NoDesk = False,
 ) -> None:
-    """Write a report to a file, as Markdown or JSON by the file's name."""
+    """Write a report to a file, as Markdown, a web page or JSON by the file's name."""
     from spadework.reports import export as formats
 
     if output.suffix not in formats.FORMATS:
@@ -205,6 +211,20 @@ def export(
 def inbox(context: typer.Context) -> None:
     """Print the research that was started from this folder and has ended."""
     raise typer.Exit(folder_inbox(context.args))
+
+
+@cli.command()
+def verify(
+    job_id: JobId,
+    online: Annotated[bool, typer.Option("--online", help="Ask every cited address again.")] = False,
+    as_json: AsJson = False,
+    no_desk: NoDesk = False,
+) -> None:
+    """Check a report's citations again, from the pages kept with it; ends with 1 if a verdict got worse."""
+    # What checks quotes and opens connections takes a while to import; no other command needs it.
+    from spadework.audit import audit
+
+    audit(job_id, online=online, as_json=as_json, no_desk=no_desk)
 
 
 @cli.command()

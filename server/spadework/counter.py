@@ -56,6 +56,10 @@ async def _report(desk: Desk, given: Mapping[str, Any]) -> Any:
     return _VERDICT.dump_python(await desk.report(**given), mode="json")
 
 
+async def _snapshot(desk: Desk, given: Mapping[str, Any]) -> Any:
+    return await desk.snapshot(**given)
+
+
 async def _webhooks(desk: Desk, given: Mapping[str, Any]) -> Any:
     return WEBHOOKS.dump_python(await desk.webhooks(**given), mode="json")
 
@@ -74,6 +78,7 @@ _DOINGS: dict[str, Callable[[Desk, Mapping[str, Any]], Awaitable[Any]]] = {
     "collect": _collect,
     "cancel": _cancel,
     "report": _report,
+    "snapshot": _snapshot,
     "webhooks": _webhooks,
     "redeliver": _redeliver,
     "rotate": _rotate,

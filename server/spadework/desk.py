@@ -216,6 +216,12 @@ class Desk:
         _, report = await self.report(job_id)
         return hashes(report)
 
+    async def snapshot(self, job_id: str, sha256: str) -> str | None:
+        """A source's text exactly as it was kept, or None where it is none of this job's. Raises as `collect`."""
+        _, report = await self.report(job_id)
+        data = await self.store.payload(f"src/{sha256}") if sha256 in hashes(report) else None
+        return None if data is None else data.decode("utf-8", "surrogatepass")
+
     def beside(self, folder: str) -> Self:
         """The desk once the person at the client has said that this is the folder they work in.
 

@@ -13,6 +13,7 @@ import socket
 import ssl
 import zlib
 from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, cast
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
@@ -147,7 +148,9 @@ class Egress:
                 extensions={"timeout": _timeouts(call.timeout_s), "trace": sent.watch},
             ) as response:
                 headers = _fold(response.headers)
-                body, truncated = await _read(response.aiter_stream(), headers, call)
+                # Left half read (too large, garbled), a generator is closed here and not whenever it is collected.
+                async with aclosing(response.aiter_stream()) as chunks:
+                    body, truncated = await _read(chunks, headers, call)
                 return Reply(response.status, headers, body, call.url, truncated)
         finally:
             if call.fresh:

@@ -19,6 +19,8 @@ from spadework.environ import find_home
 
 #: An inbox that nobody reads is cut to its newest half at this size, bytes.
 LARGEST = 256 * 1024
+#: So many lines are printed for an agent.
+SHOWN = 20
 
 
 def place(home: str, folder: str) -> str:
@@ -93,6 +95,13 @@ def sentence(row: dict[str, Any]) -> str:
     return f"Research {data['job_id']}{named} {data['status']}{how}. Read it with spadework's {call}({argument})."
 
 
+def sentences(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """The newest lines; clients cut a hook's output at some thousand characters."""
+    older = len(rows) - SHOWN
+    more = [f"Before these {older} more ended; see them with: spadework jobs."] if older > 0 else []
+    return more + [sentence(row) for row in rows[-SHOWN:]]
+
+
 def main(arguments: Sequence[str]) -> int:
     """Print what has ended for a folder; the exit code."""
     asked = argparse.ArgumentParser("spadework inbox", description=_HELP)
@@ -103,7 +112,7 @@ def main(arguments: Sequence[str]) -> int:
     home = find_home()
     try:
         rows, size = read(home, given.folder)
-        shown = [json.dumps(rows)] if given.json else [sentence(row) for row in rows]
+        shown = [json.dumps(rows)] if given.json else sentences(rows)
         sys.stdout.write("".join(f"{line}\n" for line in shown))
         sys.stdout.flush()
         if given.clear:

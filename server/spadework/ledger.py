@@ -130,11 +130,19 @@ class FileLedger:
         return await anyio.to_thread.run_sync(work, limiter=self._slot)
 
 
+def history(path: Path, clock: Clock) -> tuple[list[Purchase], int]:
+    """Every purchase that a ledger's file holds, of whatever age, and how many of its lines are damaged.
+
+    Blocks while another process writes. Raises ReadOnly when the file cannot be opened.
+    """
+    return _Book(path, clock, None, forgets=False).all()
+
+
 class _Book:
     """The file and its sums; every method runs on one thread at a time, outside the event loop."""
 
-    def __init__(self, path: Path, clock: Clock, cap: int | None) -> None:
-        self._path, self._clock, self._cap = path, clock, cap
+    def __init__(self, path: Path, clock: Clock, cap: int | None, *, forgets: bool = True) -> None:
+        self._path, self._clock, self._cap, self._forgets = path, clock, cap, forgets
         self._read_to = 0
         self._inode: int = 0
         self._damaged = 0
@@ -177,6 +185,12 @@ class _Book:
             with self._locked(write=False):
                 pass
         return [row for row in self._purchases.values() if row.day == day]
+
+    def all(self) -> tuple[list[Purchase], int]:
+        if self._path.exists():
+            with self._locked(write=False):
+                pass
+        return list(self._purchases.values()), self._damaged
 
     def _check(self, job_id: str, engine: str, worst: int, job_cap: int | None) -> None:
         own = sum(
@@ -248,7 +262,7 @@ class _Book:
 
     def _forget(self, today: str) -> None:
         """Drop closed purchases older than any live job once in a while, so that memory stays flat for years."""
-        if len(self._purchases) % 1024:
+        if not self._forgets or len(self._purchases) % 1024:
             return
         floor = (date.fromisoformat(today) - timedelta(days=REMEMBERED_DAYS)).isoformat()
         self._purchases = {k: p for k, p in self._purchases.items() if p.state == "open" or p.day >= floor}

@@ -67,6 +67,10 @@ class RemoteDesk:
         """See `Desk.report`."""
         return _VERDICT.validate_python(await self._ask("report", job_id=job_id), strict=False)
 
+    async def snapshot(self, job_id: str, sha256: str) -> str | None:
+        """See `Desk.snapshot`."""
+        return await self._ask("snapshot", job_id=job_id, sha256=sha256)
+
     async def webhooks(self) -> tuple[list[Endpoint], list[Delivery]]:
         """See `Desk.webhooks`."""
         return WEBHOOKS.validate_python(await self._ask("webhooks"))

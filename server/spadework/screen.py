@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 from rich.console import Console
@@ -60,6 +60,17 @@ class Screen:
             self._out.print("  ".join(clean(cell) for cell in cells if cell), markup=False)
         else:
             self._out.file.write("\t".join(clean(cell) for cell in cells) + "\n")
+
+    def table(self, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """A table with a head, or one tab-parted line each, the head first, when piped."""
+        if not self._out.is_terminal:
+            for row in (head, *rows):
+                self._out.file.write("\t".join(clean(cell) for cell in row) + "\n")
+            return
+        table = Table(*head, box=None)
+        for row in rows:
+            table.add_row(*(clean(cell) for cell in row))
+        self._out.print(table, soft_wrap=False)
 
     def watcher(self) -> Watcher:
         """A progress display for one job."""

@@ -66,7 +66,8 @@ async def verified(report: Report, bench: JobBench, kit: Kit, limits: Limits | N
             # A fifth of the time is kept for judging what came.
             with anyio.move_on_after(limits.seconds * 0.8):
                 await visit.all(missing[: limits.pages])
-        return flagged(await _judged(report, pages, links, limits), {page.sha256: page.text for page in pages.values()})
+        judged = await _judged(report, pages, links, limits)
+        return flagged(judged, {page.sha256: page.text for page in pages.values()})
     return report
 
 
@@ -162,9 +163,8 @@ class _Visit:
             await self._recalled(source, _SEEN.validate_json(before))
             return
         seen = await look(self.kit.http, url, archive=self.limits.archive)
-        status = seen.verdict.detail.get("status")
-        self.reached = self.reached or status is not None
-        if status is None and seen.verdict.verdict == "not_checked":
+        self.reached = self.reached or seen.reached
+        if not seen.reached:
             self.lost.add(host)
         self.links[source.id] = seen.verdict
         record = _Seen(seen.verdict)

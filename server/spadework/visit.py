@@ -63,6 +63,10 @@ class Jobs(Protocol):
         """A job and its whole report."""
         ...
 
+    async def snapshot(self, job_id: str, sha256: str) -> str | None:
+        """A kept source text."""
+        ...
+
     async def webhooks(self) -> tuple[list[Endpoint], list[Delivery]]:
         """The webhook endpoints, and the newest deliveries."""
         ...
@@ -104,7 +108,7 @@ def _at_desk(act: Callable[[Jobs], Awaitable[T]], settings: Settings, roots: Seq
         try:
             line, welcome = joined(str(settings.home), hello)
         except Failed as error:
-            raise Trouble(str(error)) from None
+            raise _named(str(error)) from None
         notes.extend(welcome.notes)
         return line
 
@@ -115,6 +119,16 @@ def _at_desk(act: Callable[[Jobs], Awaitable[T]], settings: Settings, roots: Seq
         return anyio.run(partial(_acted, act, desk))
     finally:
         desk.close()
+
+
+def _named(text: str) -> Trouble:
+    """A desk's refusal as the trouble that it was: it comes as `code: message`."""
+    code, parted, message = text.partition(": ")
+    if not parted or not code.isidentifier():
+        return Trouble(text)
+    trouble = Trouble(message)
+    trouble.code = code
+    return trouble
 
 
 async def _acted(act: Callable[[Jobs], Awaitable[T]], desk: Any) -> T:

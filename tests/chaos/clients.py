@@ -124,6 +124,7 @@ class Storm:
         for thread in self._threads:
             thread.start()
         try:
+            self._muster()
             self._rage()
             self._quota[0] = self.plan.jobs
             self._calm(calm_s)
@@ -134,6 +135,14 @@ class Storm:
         assert not any(thread.is_alive() for thread in self._threads)
         logs = [client.log for client in self.clients]
         return history.check(self.plan.home / "registry" / "cache.db", logs)
+
+    def _muster(self) -> None:
+        """Wait until every server has answered, so that there is somebody to take over."""
+        self._quota[0] = self.plan.servers
+        until = time.monotonic() + 90
+        while not all(client.answered for client in self.clients):
+            assert time.monotonic() < until, "a server does not answer"
+            time.sleep(0.01)
 
     def _rage(self) -> None:
         stalls = set(self._random.sample(range(self.plan.kills), self.plan.stalls))

@@ -35,7 +35,7 @@ def stalled(home: Path, place: Path, command: tuple[str, ...] = COMMAND) -> Plan
     """A server is stopped in mid-job for twice its lease, and goes on while another one does its work."""
     script = "read 12 0.1; report 400"
     return Plan(
-        home, place, jobs=40, kills=1, stalls=1, servers=2, hands=40, lease_s=1, after_s=2.5, script=script,
+        home, place, jobs=40, kills=1, stalls=1, servers=2, hands=12, lease_s=1, after_s=2.5, script=script,
         command=command,
     )  # fmt: skip
 

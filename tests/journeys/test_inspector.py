@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.journeys import inspector, papers
 from tests.journeys.server import AROUND, COMMAND, environment
+from tests.journeys.wire import Wire
 from tests.promises.test_tools import NAMES
 
 pytestmark = pytest.mark.parametrize("era", ["modern", "legacy"])
@@ -86,10 +87,10 @@ def test_the_inspector_goes_the_whole_way_from_question_to_quotes(run: Run, tmp_
     assert (late["status"], late["changed"]) == ("completed", False)
 
 
-def test_the_inspector_cancels_a_job_that_an_earlier_server_left_running(run: Run) -> None:
-    asked = {"question": "Slow [script: read 600 1; report]", "engine": "scripted"}
-    ticket = called(run, "start_research", asked)["structuredContent"]
-    assert ticket["status"] in ("queued", "running")
+def test_the_inspector_cancels_a_job_that_an_earlier_server_left_running(run: Run, wire: Callable[..., Wire]) -> None:
+    earlier = wire()
+    ticket = earlier.ask("start_research", question="Slow [script: read 600 1; report]", engine="scripted")
+    earlier.stop(None)
     gone = called(run, "cancel_research", {"job_id": ticket["job_id"]}, inline_s=10)["structuredContent"]
     assert gone["changed"] is True
     again = called(run, "cancel_research", {"job_id": ticket["job_id"]})["structuredContent"]

@@ -7,66 +7,23 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
 from tests.conftest import Connect
-from tests.journeys.desks import Agent, Place, until
-from tests.journeys.server import COMMAND, call, ended, page, raw, refused, texts, whole
-from tests.standins.cloro import Cloro
+from tests.journeys.desks import Place, until
+from tests.journeys.market import COMPANY, KINDS, QUICK, bought, market, quick, setting, town
+from tests.journeys.server import COMMAND, call, ended, page, whole
 from tests.standins.faults import Kind
 from tests.standins.parallel import Parallel
 from tests.standins.perplexity import Perplexity
 from tests.standins.script import Script
-from tests.standins.standin import KEY, Standin
+from tests.standins.standin import KEY
 
-KINDS: dict[str, Callable[..., Standin]] = {"perplexity": Perplexity, "parallel": Parallel, "cloro": Cloro}
-#: The quickest tier of each, and its worst case in dollars.
-QUICK = {"perplexity": ("fast", 0.01), "parallel": ("lite-fast", 0.005), "cloro": ("google", 0.0072)}
-EACH = pytest.mark.parametrize("name", list(KINDS))
-COMPANY = {
-    "type": "object",
-    "properties": {"company_name": {"type": "string"}, "industry": {"type": "string"}, "employees": {"type": "integer"}},
-    "required": ["company_name"],
-}
 #: What a cancel says of a run that the vendor does not stop, or does.
 NOTES = {"perplexity": "told to stop", "parallel": "has no way to stop", "cloro": "cannot stop"}
-
-
-def setting(standin: Standin, url: str) -> dict[str, object]:
-    """What a client's configuration needs for a vendor."""
-    return {f"{standin.vendor.upper()}_API_KEY": KEY, f"{standin.vendor}_base_url": url}
-
-
-@asynccontextmanager
-async def market(*names: str) -> AsyncIterator[tuple[list[Any], dict[str, object]]]:
-    """Stand-ins while the block runs, and the settings that lead to them."""
-    standins, settings = [KINDS[name]() for name in names], dict[str, object]()
-    async with anyio.create_task_group() as group:
-        closing, opened = anyio.Event(), [anyio.Event() for _ in names]
-
-        async def keep(standin: Standin, ready: anyio.Event) -> None:
-            async with standin.serve() as url:
-                settings.update(setting(standin, url))
-                ready.set()
-                await closing.wait()
-
-        for standin, ready in zip(standins, opened, strict=True):
-            group.start_soon(keep, standin, ready)
-        for ready in opened:
-            await ready.wait()
-        try:
-            yield standins, settings
-        finally:
-            closing.set()
-
-
-def quick(name: str) -> str:
-    return f"{name}:{QUICK[name][0]}"
+EACH = pytest.mark.parametrize("name", list(KINDS))
 
 
 # One life.
@@ -109,7 +66,7 @@ async def test_a_job_is_bought_once_and_comes_back_as_a_report_a_failure_or_a_ca
         assert failed["error"]["code"] == "run_failed"
         assert "The planner gave up" in failed["error"]["message"]
 
-        while standin.count("look") < 4:
+        while standin.count("look") < 4:  # noqa: ASYNC110 - another process looks
             await anyio.sleep(0.05)
         stopped = await call(agent, "cancel_research", job_id=long["job_id"])
         assert (stopped["status"], stopped["changed"]) == ("cancelled", True)
@@ -120,23 +77,6 @@ async def test_a_job_is_bought_once_and_comes_back_as_a_report_a_failure_or_a_ca
         assert (kept["status"], kept["changed"]) == ("completed", False)
         assert len(standin.ledger) == 3
         assert standin.count("cancel") == (1 if name == "perplexity" else 0)
-
-
-@contextmanager
-def town() -> Iterator[tuple[list[Standin], dict[str, object]]]:
-    """All stand-ins for a synchronous test, with runs of two looks, and the settings that lead to them."""
-    with ExitStack() as stack:
-        standins, settings = [kind() for kind in KINDS.values()], dict[str, object]()
-        for standin in standins:
-            standin.script = Script(polls=2)
-            settings |= setting(standin, stack.enter_context(standin.serving()))
-        yield standins, settings
-
-
-def bought(agent: Agent) -> list[str]:
-    """A job of each vendor, just started."""
-    asked = "How are heat pumps sold?"
-    return [agent.ask("start_research", question=asked, engine=quick(name))["job_id"] for name in KINDS]
 
 
 def test_a_server_killed_in_the_middle_leaves_its_runs_to_the_next_one_which_buys_nothing(tmp_path: Path) -> None:
@@ -157,7 +97,9 @@ def test_the_desk_brings_runs_home_when_every_client_has_gone(tmp_path: Path) ->
         first = place.agent(**settings)
         jobs = bought(first)
         first.leave()
-        until(lambda: all(standin.count("look") >= 2 for standin in standins), 60, "the looks of a desk without clients")
+        until(
+            lambda: all(standin.count("look") >= 2 for standin in standins), 60, "the looks of a desk without clients"
+        )
         # A client that brings no keys reads what was bought with another's.
         later = place.agent()
         assert [later.ended(job_id)["status"] for job_id in jobs] == ["completed"] * 3
@@ -302,117 +244,3 @@ def test_a_job_without_its_key_waits_and_goes_on_by_itself_when_a_client_brings_
         assert "error" not in done or done["error"] is None
         assert standin.count("look") > looks
         assert len(standin.ledger) == 1
-
-
-@pytest.mark.anyio
-async def test_a_missing_empty_or_malformed_key_is_said_before_anything_is_sent(client: Connect) -> None:
-    async with market("parallel", "perplexity") as ((parallel, perplexity), settings):
-        settings |= {"PARALLEL_API_KEY": "  ", "PERPLEXITY_API_KEY": "with a blank"}
-        async with client(inline_s=2, **settings) as agent:
-            words = await refused(agent, "start_research", question="What is new?", engine="parallel")
-            assert "PARALLEL_API_KEY" in words
-            assert "missing_key" in words
-            words = await refused(agent, "start_research", question="What is new?", engine="cloro")
-            assert "CLORO_API_KEY" in words
-            ticket = await call(agent, "start_research", question="What is new?", engine="perplexity:fast")
-            fault = (await ended(agent, ticket["job_id"]))["error"]
-            assert fault["code"] == "bad_key"
-            assert "with a blank" not in fault["message"]
-        assert parallel.log == perplexity.log == []
-
-
-# Money.
-
-
-@pytest.mark.anyio
-async def test_caps_refuse_before_sending_and_give_the_figures(client: Connect) -> None:
-    async with (
-        market("parallel") as ((standin,), settings),
-        client(inline_s=0, daily_cap_usd=0.008, **settings) as agent,
-    ):
-        words = await refused(
-            agent, "start_research", question="A dear one?", engine="parallel:ultra8x", max_cost_usd=1.5
-        )
-        assert "$2.40" in words
-        assert "$1.50" in words
-        assert standin.log == []
-        first = await call(agent, "start_research", question="The first one?", engine="parallel:lite-fast")
-        second = await call(agent, "start_research", question="The second one?", engine="parallel:lite-fast")
-        ends = [await ended(agent, ticket["job_id"]) for ticket in (first, second)]
-        over = next(end for end in ends if end["status"] == "failed")
-        assert over["error"]["code"] == "budget_exceeded"
-        for figure in ("$0.005", "$0.008", "SPADEWORK_DAILY_CAP_USD"):
-            assert figure in over["error"]["message"]
-        assert sorted(end["status"] for end in ends) == ["completed", "failed"]
-        assert len(standin.ledger) == 1
-        free = await call(agent, "start_research", question="By auto?", output_schema=COMPANY)
-        assert free["engine"] == "local"
-        assert "above the budget: parallel" in free["why"]
-
-
-# Bad input.
-
-DEEP = {"type": "object", "properties": {"a": {"type": "object", "properties": {"b": {"type": "object", "properties": {
-    "c": {"type": "object", "properties": {"d": {"type": "string"}}}}}}}}}  # fmt: skip
-WRONG: dict[str, tuple[dict[str, Any], str]] = {
-    "unknown tier": ({"engine": "parallel:mega"}, "lite"),
-    "unknown engine": ({"engine": "parallell"}, "parallel"),
-    "deep schema": ({"engine": "parallel", "output_schema": DEEP}, "Flatten"),
-    "no schema at all": ({"engine": "parallel", "output_schema": {"type": "objekt"}}, "output_schema"),
-    "schema of a list": ({"engine": "parallel", "output_schema": {"type": "array"}}, "of type object"),
-    "10,000 records": (
-        {"engine": "parallel", "output_schema": COMPANY, "records": [{"n": n} for n in range(10_000)]},
-        "Split them",
-    ),
-    "records of text": ({"engine": "parallel", "output_schema": COMPANY, "records": ["Acme"]}, "records"),
-    "records elsewhere": ({"engine": "perplexity", "output_schema": COMPANY, "records": [{"n": 1}]}, "cannot use records"),
-    "scheme": ({"engine": "perplexity", "include_domains": ["https://example.com"]}, "include_domains"),
-    "wild card": ({"engine": "perplexity", "include_domains": ["*.example.com"]}, "not a bare domain"),
-    "21 domains": ({"engine": "perplexity", "exclude_domains": [f"a{n}.example" for n in range(21)]}, "at most 20"),
-    "domains for cloro": ({"engine": "cloro", "include_domains": ["example.com"]}, "cannot use include_domains"),
-    "long question": ({"engine": "cloro", "question": "x" * 10_001}, "at most 10,000"),
-}
-
-
-@pytest.mark.anyio
-async def test_what_a_vendor_would_refuse_is_refused_before_anything_is_stored_or_spent(client: Connect) -> None:
-    async with market(*KINDS) as (standins, settings), client(inline_s=0, **settings) as agent:
-        for name, (arguments, words) in WRONG.items():
-            said = await refused(agent, "start_research", **{"question": "What is new?", **arguments})
-            assert words in said, f"{name}: {said}"
-        assert (await call(agent, "check_research"))["jobs"] == []
-        assert all(standin.log == [] for standin in standins)
-
-
-@pytest.mark.anyio
-async def test_whatever_the_vendor_answers_a_job_only_arrives_later(client: Connect) -> None:
-    async with market("perplexity") as ((standin,), settings), client(inline_s=0, **settings) as agent:
-        standin.script = Script(polls=1)
-        kinds = [Kind.HTML, Kind.TRUNCATED, Kind.WRONG_TYPES, Kind.SURROGATE, Kind.UNKNOWN_STATUS, Kind.SERVER_ERROR]
-        jobs: dict[str, Kind] = {}
-        for kind in kinds:
-            question = f"a question with {kind.value} in it"
-            standin.faults.add(kind, "look", match=question)
-            ticket = await call(agent, "start_research", question=question, engine="perplexity:fast")
-            jobs[ticket["job_id"]] = kind
-        for job_id, kind in jobs.items():
-            assert (await ended(agent, job_id))["status"] == "completed", kind
-            text, _ = await whole(agent, job_id, view="full")
-            assert text.encode()
-        assert len(standin.ledger) == len(kinds)
-        assert len(standin.faults.taken) == len(kinds)
-
-
-@pytest.mark.anyio
-async def test_the_retired_api_is_called_retired_and_never_a_bad_key(client: Connect) -> None:
-    async with market("perplexity") as ((standin,), settings), client(inline_s=0, **settings) as agent:
-        asked = {"question": "What is new?", "engine": "perplexity:sonar-async"}
-        ticket = await call(agent, "start_research", **asked)
-        fault = (await ended(agent, ticket["job_id"]))["error"]
-        assert fault["code"] == "endpoint_retired"
-        assert "has retired this API" in fault["message"]
-        assert "key" not in fault["message"].replace("idempotency_key", "")
-        result = await raw(agent, "get_result", job_id=ticket["job_id"])
-        assert result.is_error
-        assert "has retired this API" in texts(result)[0]
-        assert len(standin.ledger) == 0

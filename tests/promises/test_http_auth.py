@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.journeys.desks import until
+from tests.journeys.market import QUICK, quick, town
 from tests.journeys.server import environment
 from tests.journeys.wire import MODERN
 from tests.promises.served import PRODUCT, Answer, Served
@@ -298,6 +301,27 @@ def test_one_owners_jobs_at_once_are_limited_and_a_repeated_start_is_still_answe
         served.ask("cancel_research", job_id=again["job_id"])
         served.ended(again["job_id"])
         assert served.ask("start_research", question="One more [script: report]", engine="scripted")["created"]
+
+
+def test_guests_use_the_servers_keys_their_tokens_go_nowhere_and_their_jobs_outlive_a_kill(tmp_path: Path) -> None:
+    with town() as (standins, settings):
+        given = {"tokens": TOKENS, "inline_s": 0, **settings}
+        with Served(tmp_path / "home", tmp_path, **given) as first:
+            first.token = ADA
+            asked = {"question": "How are heat pumps sold?"}
+            jobs = [first.ask("start_research", engine=quick(name), **asked)["job_id"] for name in QUICK]
+            first.stop(signal.SIGKILL)
+        # Ada does not come back; the next server has the keys, and that is enough.
+        with Served(tmp_path / "home", tmp_path, **given) as second:
+            until(lambda: all(standin.count("look") >= 2 for standin in standins), 60, "the looks of the next server")
+            second.token = ADA
+            assert [second.ended(job_id)["status"] for job_id in jobs] == ["completed"] * 3
+        assert [len(standin.ledger) for standin in standins] == [1, 1, 1]
+        sent = [
+            f"{seen.path} {seen.query} {seen.headers} {seen.body!r}" for standin in standins for seen in standin.log
+        ]
+        assert len(sent) >= 6
+        assert not [request for request in sent if ADA in request]
 
 
 def serve(place: Path, where: str, **settings: object) -> subprocess.CompletedProcess[str]:

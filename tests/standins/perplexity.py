@@ -204,7 +204,7 @@ class Perplexity(Standin):
             "prompt_cache_key": run.body.get("prompt_cache_key"),
             "service_tier": run.body.get("service_tier", "default"),
             "output": [item for item in output if item["type"] == "message"] if short else output,  # short: guess
-            "usage": _usage(run) if ended and run.fate in ("completed", "incomplete") else None,
+            "usage": _usage(run) if ended and run.fate in ("completed", "incomplete") else _so_far(run),
             "error": self._error(run),
         }
 
@@ -323,6 +323,12 @@ def _message(run: Run, subject: str, found: list[dict[str, Any]]) -> dict[str, A
         text = text[: len(text) // 2]
     part = {"type": "output_text", "text": text, "annotations": []}
     return {"id": f"msg_{run.id}", "type": "message", "role": "assistant", "status": "completed", "content": [part]}
+
+
+def _so_far(run: Run) -> dict[str, Any] | None:
+    """The running total; the vendor gives none in any capture, a gateway may (guess)."""
+    total = run.script.running_usd
+    return None if total is None or run.phase == "ended" else {"cost": {"currency": "USD", "total_cost": total}}
 
 
 def _usage(run: Run) -> dict[str, Any]:

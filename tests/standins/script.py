@@ -15,6 +15,7 @@ class Script:
 
     It ends at the look number `polls` (0: before the first), or, with `seconds`, when the stand-in's clock has gone
     that far. `running_as` replaces the vendor's word for a running one. `text` is the report, else one is made up.
+    `running_usd` is what a run that goes on says it has cost so far, where the vendor says such a thing.
     `unverified` names output fields that come back null with a reason. A cancel stops the run (the look after
     `cancel_looks` others shows it), finds it just finished, or is ignored.
     """
@@ -26,6 +27,7 @@ class Script:
     text: str | None = None
     error: tuple[str, str] = ("internal_error", "The research could not be finished: the planner gave up.")
     cost_usd: float | None = None
+    running_usd: float | None = None
     unverified: frozenset[str] = frozenset()
     searches: int = 3
     on_cancel: Literal["stops", "finishes", "ignored"] = "stops"

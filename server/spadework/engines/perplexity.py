@@ -19,6 +19,8 @@ from spadework.engines.refusal import complaint
 from spadework.engines.sheet import Sheet
 from spadework.engines.vendor import Handle, Order, Try, Vendor
 from spadework.job import Job
+from spadework.ledger import micros, usd
+from spadework_tools.errors import BadReply, BudgetExceeded, EngineFailed, Unreachable
 from spadework_tools.models import Cost, Outcome, Provenance, Report, Target
 
 ORIGIN = "https://api.perplexity.ai"
@@ -118,7 +120,26 @@ class Perplexity(Vendor):
         searches = sum(1 for item in found.at("output").items() if item.at("type").text() == "search_results")
         pages = len(Reading(job, found).sheet.sources)
         await bench.progress(_phase(status), searches, sources=pages, note=f"{searches} searches")
+        spent, cap = dollars(found), job.request.max_cost_usd
+        if spent is not None and cap is not None and spent > cap:
+            return await self._too_dear(job, bench, line, handle, spent)
         return await self.still(job, bench, line, handle)
+
+    async def _too_dear(self, job: Job, bench: Bench, line: Line, handle: Handle, spent: float) -> Later:
+        """A run whose running total has crossed the job's cap is stopped. Raises EngineFailed `budget_exceeded`."""
+        try:
+            ended = await self.withdraw(job, bench, line, handle)
+        except (Unreachable, BadReply):
+            return await self.still(job, bench, line, handle)
+        if isinstance(ended, Report):
+            return Later(0.0)
+        await bench.ledger.book(job.id, self.name, spent)
+        cap = usd(micros(job.request.max_cost_usd or 0.0))
+        raise EngineFailed(
+            f"{handle.id} has cost {usd(micros(spent))} so far and this job's cap is {cap}, so it was given up. "
+            f"{ended} Start it again with a higher max_cost_usd, or with a lower effort.",
+            code=BudgetExceeded.code,
+        )
 
     async def _old(self, job: Job, bench: Bench, line: Line, handle: Handle, found: Payload) -> Payload | Later:
         status = found.at("status").text().upper()

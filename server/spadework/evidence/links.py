@@ -35,10 +35,11 @@ class Door(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What an address gave: its verdict, and the answer where a page came."""
+    """What an address gave: its verdict, the answer where a page came, and whether the host could be reached."""
 
     verdict: Verdict
     reply: Reply | None = None
+    reached: bool = True
 
 
 async def look(http: Door, url: str, timeout_s: float = PAGE_S, archive: str = WAYBACK) -> Look:
@@ -59,7 +60,9 @@ async def look(http: Door, url: str, timeout_s: float = PAGE_S, archive: str = W
         reply = await http.request(Call("GET", wanted, headers, timeout_s=timeout_s, max_bytes=PAGE_BYTES, hops=HOPS))
     except EgressRefused as refusal:
         return Look(_said("blocked", why=refusal.message))
-    except (Unreachable, BadReply) as trouble:
+    except Unreachable as trouble:
+        return Look(_said("not_checked", why=trouble.message), reached=False)
+    except BadReply as trouble:
         return Look(_said("not_checked", why=trouble.message))
     if reply.status in _GONE:
         return Look(await _missing(http, wanted, reply.status, archive))

@@ -204,7 +204,7 @@ def _supported(
     said = claim(report, citation.target)
     if not said:
         return Verdict(detail={"why": "it is cited for no single claim"})
-    if _bare(citation.quote) and _bare(citation.quote) in _bare(said):
+    if report.provenance.mode == "extractive" and _bare(citation.quote) in _bare(said):
         return Verdict(detail={"why": "the claim is the quote itself"})
     texts = [page.text] if page is not None else [citation.quote] if len(citation.quote.split()) >= 5 else []
     if not texts:

@@ -27,7 +27,8 @@ _NEXT = """SELECT due FROM rq_deliveries INDEXED BY rq_deliveries_due WHERE due 
 _TAKE = f"""UPDATE rq_deliveries SET due = ?, at = ?, fence = fence + 1 WHERE id = ?
     RETURNING {_COLUMNS}"""  # noqa: S608 - constants only, as everywhere in this file
 _HELD = "SELECT 1 FROM rq_deliveries WHERE id = ? AND fence = ? AND state = 'due'"
-_SETTLE = "UPDATE rq_deliveries SET state = ?, due = ?, at = ?, attempt = ?, note = ? WHERE id = ?"
+# A new fence, so that whoever settled it and is stopped right then cannot give it back as well.
+_SETTLE = "UPDATE rq_deliveries SET state = ?, due = ?, at = ?, attempt = ?, note = ?, fence = fence + 1 WHERE id = ?"
 _BACK = "UPDATE rq_deliveries SET due = ?, at = ? WHERE id = ? AND fence = ? AND state = 'due'"
 _NEWEST = f"""SELECT {_COLUMNS} FROM rq_deliveries WHERE owner = ? AND kind = 'webhook'
     ORDER BY rowid DESC LIMIT ?"""  # noqa: S608

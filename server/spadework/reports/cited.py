@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from spadework.evidence.untrusted import addresses, inert
 from spadework_tools.models import Citation, Report, Source, Verdict
 
 AXES = ("url", "quote", "support")
@@ -14,14 +15,15 @@ def listed(report: Report) -> str:
     if not report.citations:
         return "This report has no citations.\n"
     sources = {source.id: source for source in report.sources}
-    return "\n".join(_block(citation, sources.get(citation.source_id)) for citation in report.citations)
+    known = addresses(report)
+    return "\n".join(_block(citation, sources.get(citation.source_id), known) for citation in report.citations)
 
 
-def _block(citation: Citation, source: Source | None) -> str:
-    quote = " ".join(citation.quote.split())
+def _block(citation: Citation, source: Source | None, known: frozenset[str]) -> str:
+    quote = inert(" ".join(citation.quote.split()), known)
     lines = [f"[{citation.id}] “{quote}”" if quote else f"[{citation.id}] (no quote given)"]
     where = placed(source, citation, citation.start, citation.end) if source else f"source {citation.source_id}"
-    lines.append(f"  {where}")
+    lines.append(f"  {inert(where, known)}")
     if citation.fragment_url:
         lines.append(f"  {citation.fragment_url}")
     lines.append(f"  checks: {' · '.join(checked(citation))}")

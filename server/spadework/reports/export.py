@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from spadework.reports.brief import spent
 from spadework.reports.cited import listed
+from spadework.reports.html import html
 from spadework_tools.clean import clean, clean_json
 from spadework_tools.models import Report, Source
 
@@ -57,4 +58,6 @@ def _fenced(text: str) -> str:
 
 
 #: What a file may be exported as, by its name's ending.
-FORMATS: Final[Mapping[str, Callable[[str, str, Report], str]]] = MappingProxyType({".md": markdown, ".json": document})
+FORMATS: Final[Mapping[str, Callable[[str, str, Report], str]]] = MappingProxyType(
+    {".md": markdown, ".html": html, ".json": document}
+)

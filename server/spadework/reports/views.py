@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import get_args
 
+from spadework.evidence.untrusted import addresses, frame, inert
 from spadework.job import Job
 from spadework.reports import brief, pages
 from spadework.reports.cited import listed, placed
@@ -144,7 +145,7 @@ def render(
         case "data":
             return _data(report)
         case "evidence":
-            return _hits(evidence(report, texts or {}, query), query or "")
+            return _hits(evidence(report, texts or {}, query), query or "", addresses(report))
         case _:
             return brief.compose(report, job_id, question)
 
@@ -196,7 +197,7 @@ def _data(report: Report) -> str:
     return json.dumps(clean_json(report.data), ensure_ascii=False, indent=2) + "\n"
 
 
-def _hits(hits: tuple[Hit, ...], query: str) -> str:
+def _hits(hits: tuple[Hit, ...], query: str, known: frozenset[str]) -> str:
     if not hits:
         return (
             f"Nothing in this job's sources speaks of {query!r}. Start a new job for it, with follow_up_to this one.\n"
@@ -204,6 +205,7 @@ def _hits(hits: tuple[Hit, ...], query: str) -> str:
     blocks: list[str] = []
     for number, hit in enumerate(hits, 1):
         mark = f" [{hit.citation.id}]" if hit.citation else ""
+        where = inert(placed(hit.source, hit.citation, hit.start, hit.end), known)
         quoted = "\n".join(f"> {line}" for line in hit.text.splitlines())
-        blocks.append(f"{number}.{mark} {placed(hit.source, hit.citation, hit.start, hit.end)}\n{quoted}\n")
+        blocks.append(f"{number}.{mark} {where}\n{frame(quoted, hit.source.id, known)}\n")
     return "\n".join(blocks)

@@ -112,7 +112,7 @@ class Courier:
     async def _deliver(self, delivery: Delivery) -> None:
         """Tell one address, and write down what came of it."""
         try:
-            tried = await self._tell(delivery)
+            tried = await self._told(delivery)
             state = await self._outbox.settle(delivery, tried, PATIENCE_S)
             log.info("%s for %s: %s %s", delivery.id, delivery.job_id, state or "another's by now", tried.note)
         except UNWRITABLE as trouble:
@@ -125,6 +125,16 @@ class Courier:
         finally:
             self._busy.discard(delivery.address)
             self._freed.set()
+
+    async def _told(self, delivery: Delivery) -> Tried:
+        try:
+            return await self._tell(delivery)
+        except UNWRITABLE:
+            raise
+        except Exception as error:
+            # The courier's edge: what one delivery stumbles over must not end the process at every start anew.
+            log.exception("%s stopped on a defect", delivery.id)
+            return self._failed(delivery, f"spadework hit a defect of its own ({type(error).__name__})")
 
     async def _tell(self, delivery: Delivery) -> Tried:
         try:

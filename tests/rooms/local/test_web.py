@@ -20,9 +20,7 @@ from spadework_tools.models import Outcome, Report
 pytestmark = pytest.mark.anyio
 QUESTION = "How many berths has the harbour of Qel017?"
 ANSWER = "The harbour of Qel017 has 20 berths for fishing boats and one for a ferry."
-LIKE = (
-    "<main><h1>Qel017</h1><p>All 20 berths in the harbour of Qel017 were kept when the steamers left.</p>"
-)
+LIKE = "<main><h1>Qel017</h1><p>All 20 berths in the harbour of Qel017 were kept when the steamers left.</p>"
 SMALL = Budget(rounds=1, pages=10, seconds=60, size=20 << 20)
 TRAPPED = "Which traps does the harbour of Qel017 have?"
 

@@ -312,3 +312,20 @@ async def test_an_endpoint_that_answers_without_end_has_answered(home: Path) -> 
         await here.courier().round()
         assert (await here.delivery(job)).state == "delivered"
         group.cancel_scope.cancel()
+
+
+@within(SOON)
+async def test_a_delivery_that_stumbles_over_a_defect_ends_no_courier(
+    home: Path, place: Endpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with office(home) as here:
+        job = await here.job(place.url)
+        # What no version of ours has written: a secret that is none.
+        await here.store.outbox.rotate("local", place.url, "geheim", 0)
+        await here.end(job)
+        await here.ended(place.url + "2", question="Another question?")
+        assert await here.courier().round() == pytest.approx(5)
+        assert len(place.arrivals) == 1
+        assert (await here.delivery(job)).note == "spadework hit a defect of its own (ValueError)"
+        assert "24 to 64 bytes" in caplog.text
+        assert "geheim" not in caplog.text

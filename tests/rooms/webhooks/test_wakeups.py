@@ -98,6 +98,29 @@ def test_the_command_prints_what_is_new_for_its_folder_and_forgets_it_when_told_
     assert spadework("inbox", "--json", home=home, cwd=project).stdout == "[]\n"
 
 
+@pytest.mark.parametrize("client", ["claude", "codex"])
+@pytest.mark.parametrize("event", ["SessionStart", "UserPromptSubmit"])
+def test_the_hooks_of_the_readme_tell_each_end_once(home: Path, tmp_path: Path, client: str, event: str) -> None:
+    project, elsewhere = tmp_path / "my project", tmp_path / "my project" / "src"
+    elsewhere.mkdir(parents=True)
+    settings = json.loads(Path(__file__).with_name(f"{client}.json").read_text())
+    ((hook,),) = [group["hooks"] for group in settings["hooks"][event]]
+    ended(1, project, home)
+    environ = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}", "SPADEWORK_HOME": str(home)}
+    # Claude Code's shell may stand in a subfolder; Codex runs its hooks in the session's folder.
+    place = elsewhere if client == "claude" else project
+    environ |= {"CLAUDE_PROJECT_DIR": str(project)} if client == "claude" else {}
+    said: list[str] = []
+    for _ in range(2):
+        done = subprocess.run(
+            ["/bin/sh", "-c", hook["command"]], env=environ, cwd=place, input=json.dumps({"cwd": str(place)}),
+            capture_output=True, text=True, timeout=hook["timeout"], check=True,
+        )  # fmt: skip
+        said.append(done.stdout)
+    assert said[0].startswith("Research r_1 completed")
+    assert said[1] == ""
+
+
 def test_the_command_needs_neither_a_home_nor_a_desk(tmp_path: Path) -> None:
     done = spadework("inbox", "--clear", home=tmp_path / "none", cwd=tmp_path)
     assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
@@ -146,6 +169,10 @@ def test_an_inbox_that_nobody_reads_keeps_its_newest_lines_and_stays_small(home:
     assert size == path.stat().st_size <= inbox.LARGEST
     assert [row["id"] for row in rows] == [f"msg_{n}" for n in range(900 - len(rows), 900)]
     assert len(rows) > 200
+    said = spadework("inbox", home=home, cwd=tmp_path).stdout.splitlines()
+    assert len(said) == 21
+    assert said[0] == f"Before these {len(rows) - 20} more ended; see them with: spadework jobs."
+    assert said[-1].startswith("Research r_899 ")
 
 
 @pytest.fixture

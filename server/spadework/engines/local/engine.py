@@ -187,11 +187,14 @@ class Local:
         if kept is not None:
             return _EVIDENCE.validate_json(kept)
         before = len(mind.troubles)
-        answer = await mind.answer(job.request.question, evidence.findings)
+        request, filled = job.request, None
+        answer = await mind.answer(request.question, evidence.findings)
+        if request.output_schema is not None and not request.records:
+            filled = await mind.fill(request.question, request.output_schema, evidence.findings)
         more = mind.troubles[before:]
-        if answer is None and not more:
+        if answer is None and filled is None and not more:
             return evidence
-        evidence = replace(evidence, answer=answer, troubles=(*evidence.troubles, *more))
+        evidence = replace(evidence, answer=answer, filled=filled, troubles=(*evidence.troubles, *more))
         await bench.keep("answered", _EVIDENCE.dump_json(evidence))
         return evidence
 
@@ -203,7 +206,7 @@ class Local:
             started_at=job.started_at or bench.clock.wall(),
             finished_at=bench.clock.wall(),
             shown=partial(shown, folders),
-            warnings=(*warnings, *_caveats(job.request, web=evidence.web)),
+            warnings=(*warnings, *_caveats(job.request, evidence)),
         )
         return await threaded(partial(report, evidence, around), Event())
 
@@ -321,10 +324,16 @@ def _refusal(error: sqlite3.Error, home: Path) -> Exception:
     return EngineFailed(f"the index of these folders could not be used ({error}). Try again.", code="index_failed")
 
 
-def _caveats(request: Request, *, web: bool) -> tuple[str, ...]:
+def _caveats(request: Request, evidence: Evidence) -> tuple[str, ...]:
     """What of the request has no effect here, each with the reason."""
-    ignored = [name for name in _NO_EFFECT if getattr(request, name) and not web]
+    ignored = [name for name in _NO_EFFECT if getattr(request, name) and not evidence.web]
     lines = [f"{', '.join(ignored)}: no effect, since local reads files and not the web"] if ignored else []
+    if evidence.filled is not None:
+        return (*lines, *(f"data{place}: left empty, since no evidence shows it" for place in evidence.filled.dropped))
     unfilled = [name for name in ("output_schema", "records") if getattr(request, name)]
-    lines += [f"{name}: data is null, since local quotes and has no model to fill a schema with" for name in unfilled]
+    lines += [f"{name}: data is null, since local quotes and {_unfilled(evidence)}" for name in unfilled]
     return tuple(lines)
+
+
+def _unfilled(evidence: Evidence) -> str:
+    return "its model fills no rows" if evidence.answer else "has no model to fill a schema with"

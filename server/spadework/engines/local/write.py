@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from spadework.engines.local.figures import conflicts
 from spadework.engines.local.intake import Reading
 from spadework.engines.local.model.answer import Answer
+from spadework.engines.local.model.fill import Filled
 from spadework.engines.local.select import Finding, Quote
-from spadework_tools.models import Citation, Cost, Outcome, Provenance, Report, Source, Target, Verdict, Verdicts
+from spadework_tools.models import Basis, Citation, Cost, Outcome, Provenance, Report, Source, Target, Verdict, Verdicts
 
 #: How many files are named in the warnings; the rest is counted.
 NAMED = 50
@@ -35,14 +36,17 @@ _ANSWERED = (
 class Evidence:
     """All that a report is written from, as it is kept between runs.
 
-    `answer` is what a model made of it, `troubles` what went otherwise while it was gathered; `web` says where from.
+    `answer` and `filled` are what a model made of it, `troubles` what went otherwise while it was gathered; `web` says
+    where from, and `fetched` when each page was (Unix seconds).
     """
 
     findings: tuple[Finding, ...]
     reading: Reading
     answer: Answer | None = None
+    filled: Filled | None = None
     troubles: tuple[str, ...] = ()
     web: bool = False
+    fetched: Mapping[str, float] = field(default_factory=dict[str, float])
 
     @property
     def noun(self) -> str:
@@ -64,7 +68,7 @@ class Circumstances:
 def report(evidence: Evidence, around: Circumstances) -> Report:
     """The report on what was found; without any evidence one that says so and nothing else."""
     quotes = _distinct(quote for finding in evidence.findings for quote in finding.quotes)
-    writer = _Writer(quotes, around)
+    writer = _Writer(quotes, around, evidence.fetched)
     if quotes:
         writer.body(evidence)
     else:
@@ -75,6 +79,9 @@ def report(evidence: Evidence, around: Circumstances) -> Report:
     return Report(
         text=writer.text(),
         outcome=Outcome.NO_EVIDENCE if not quotes else Outcome.FULL if full else Outcome.PARTIAL,
+        data=evidence.filled.data if evidence.filled else None,
+        schema_ok=evidence.filled.fits if evidence.filled else None,
+        basis=writer.basis(evidence.filled),
         sources=tuple(writer.sources.values()),
         citations=writer.citations(),
         usage={f"{evidence.noun}s": reading.files, "passages": reading.passages, "characters": reading.characters},
@@ -94,7 +101,7 @@ def report(evidence: Evidence, around: Circumstances) -> Report:
 class _Writer:
     """Puts the text together and remembers where each citation first stands in it."""
 
-    def __init__(self, quotes: Sequence[Quote], around: Circumstances) -> None:
+    def __init__(self, quotes: Sequence[Quote], around: Circumstances, fetched: Mapping[str, float]) -> None:
         self._around = around
         self._ids = {_place(quote): f"c{number}" for number, quote in enumerate(quotes, 1)}
         self._quotes = {_place(quote): quote for quote in quotes}
@@ -102,7 +109,7 @@ class _Writer:
         self._claims: list[tuple[str, Quote, Target]] = []
         self._pieces: list[str] = []
         self._length = 0
-        self.sources = self._cited(quotes)
+        self.sources = self._cited(quotes, fetched)
 
     def text(self) -> str:
         return "".join(self._pieces)
@@ -137,10 +144,9 @@ class _Writer:
         for number, sentence in enumerate(answer.sentences):
             self._put(" " if number else "")
             start = self._length
-            marks = [f"c{len(self._ids) + len(self._claims) + more}" for more in range(1, len(sentence.quotes) + 1)]
-            self._put(_MARK.sub("&#91;", sentence.text) + "".join(f" [{mark}]" for mark in marks))
-            target = Target(kind="span", start=start, end=self._length)
-            self._claims += [(mark, quote, target) for mark, quote in zip(marks, sentence.quotes, strict=True)]
+            marks = "".join(f" [{mark}]" for mark in self._next(len(sentence.quotes)))
+            self._put(_MARK.sub("&#91;", sentence.text) + marks)
+            self._marked(sentence.quotes, Target(kind="span", start=start, end=self._length))
         self._put("\n")
 
     def _finding(self, finding: Finding, heading: str) -> None:
@@ -194,7 +200,7 @@ class _Writer:
         title = _line(quote.title, 120).replace("*", "")
         return f"`{path}`" if not title or title == path else f"{title} (`{path}`)"
 
-    def _cited(self, quotes: Sequence[Quote]) -> dict[str, Source]:
+    def _cited(self, quotes: Sequence[Quote], fetched: Mapping[str, float]) -> dict[str, Source]:
         sources: dict[str, Source] = {}
         for quote in quotes:
             if quote.path not in sources:
@@ -204,11 +210,31 @@ class _Writer:
                     path=None if _is_web(quote) else quote.path,
                     title=quote.title,
                     published=quote.published,
-                    accessed=self._around.finished_at,
+                    accessed=fetched.get(quote.path, self._around.finished_at),
                     sha256=quote.sha256,
                     seen_as="cited",
                 )
         return sources
+
+    def basis(self, filled: Filled | None) -> tuple[Basis, ...]:
+        """A basis for each value that was filled in, with citations of its own; before `citations` is asked for."""
+        found: list[Basis] = []
+        for pointer, quotes in filled.fields if filled else ():
+            target = Target(kind="pointer", pointer=pointer)
+            marks = self._marked(quotes, target)
+            found.append(Basis(target=target, citation_ids=marks))
+        return tuple(found)
+
+    def _marked(self, quotes: Sequence[Quote], target: Target) -> tuple[str, ...]:
+        """New citations of these quotes for one claim."""
+        marks = self._next(len(quotes))
+        self._claims += [(mark, quote, target) for mark, quote in zip(marks, quotes, strict=True)]
+        return marks
+
+    def _next(self, count: int) -> tuple[str, ...]:
+        """The ids of so many citations to come."""
+        used = len(self._ids) + len(self._claims)
+        return tuple(f"c{used + more}" for more in range(1, count + 1))
 
     def citations(self) -> tuple[Citation, ...]:
         """The quotes' citations by number, then those of the model's sentences."""

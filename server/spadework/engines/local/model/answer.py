@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from spadework.engines.local.model.chat import Chat
@@ -76,12 +76,10 @@ class Answer:
 
 async def write(chat: Chat, question: str, findings: Sequence[Finding]) -> Answer:
     """The model's answer to a question from what was found. Raises Unreachable or BadReply."""
-    shown = dict(_minted(findings))
+    shown = dict(minted(findings))
     if not shown:
         return Answer(chat.name, ())
-    lines = [f"[{name}] {plain(quote.title, 100)}: {plain(quote.text, LONGEST)}" for name, quote in shown.items()]
-    evidence = "\n".join(lines).replace("</", "< /")
-    answer = await chat.ask(_SYSTEM, _USER.format(question=question, evidence=evidence), _SCHEMA)
+    answer = await chat.ask(_SYSTEM, _USER.format(question=question, evidence=framed(shown)), _SCHEMA)
     kept: list[Sentence] = []
     dropped: Counter[str] = Counter()
     for row in list(answer.at("sentences").items())[:SENTENCES]:
@@ -93,32 +91,45 @@ async def write(chat: Chat, question: str, findings: Sequence[Finding]) -> Answe
     return Answer(chat.name, tuple(kept), tuple(dropped.most_common()))
 
 
-def _minted(findings: Sequence[Finding]) -> Iterator[tuple[str, Quote]]:
+def minted(findings: Sequence[Finding]) -> Iterator[tuple[str, Quote]]:
     """The quotes to show, each distinct one once, under our ids."""
     distinct = {(quote.path, quote.start, quote.end): quote for finding in findings for quote in finding.quotes}
     for number, quote in enumerate(list(distinct.values())[:SHOWN], 1):
         yield f"e{number}", quote
 
 
-def _judged(row: Payload, shown: dict[str, Quote]) -> Sentence | str:
+def framed(shown: Mapping[str, Quote]) -> str:
+    """The quotes as the model is shown them; none of them can close the frame it stands in."""
+    lines = [f"[{name}] {plain(quote.title, 100)}: {plain(quote.text, LONGEST)}" for name, quote in shown.items()]
+    return "\n".join(lines).replace("</", "< /")
+
+
+def named(row: Payload, shown: Mapping[str, Quote]) -> tuple[Quote, ...]:
+    """The quotes that an entry of the model's points to; none where it points to any that does not exist."""
+    given = list(row.at("evidence").items())
+    names = [match[1] for item in given if (match := _ID.fullmatch(item.text()))]
+    if len(names) < len(given) or any(name not in shown for name in names):
+        return ()
+    return tuple(shown[name] for name in dict.fromkeys(names))
+
+
+def figures(*texts: str) -> frozenset[str]:
+    """The figures in texts, as they are compared: without the commas of thousands."""
+    return frozenset(figure.replace(",", "") for text in texts for figure in _FIGURE.findall(text))
+
+
+def _judged(row: Payload, shown: Mapping[str, Quote]) -> Sentence | str:
     """The sentence, or why it is left out."""
     text = plain(_MARKUP.sub(lambda found: found[1] or "", row.at("text").text()), 1_000)
     text = re.sub(r"\s+([.,;:!?])", r"\1", text)
     if not text:
         return "says nothing"
-    names = [match[1] for item in row.at("evidence").items() if (match := _ID.fullmatch(item.text()))]
-    given = list(row.at("evidence").items())
-    if not given or len(names) < len(given) or any(name not in shown for name in names):
+    quotes = named(row, shown)
+    if not quotes:
         return "points to evidence that does not exist"
-    quotes = tuple(shown[name] for name in dict.fromkeys(names))
     said = row.at("quote").text()
     if not any(check(said, quote.text).accepted for quote in quotes):
         return "quotes words that its evidence does not hold"
-    figures = {figure for quote in quotes for figure in _figures(f"{quote.text} {quote.title} {quote.heading}")}
-    if not _figures(text) <= figures:
+    if not figures(text) <= figures(*(f"{quote.text} {quote.title} {quote.heading}" for quote in quotes)):
         return "gives a figure that its evidence does not"
     return Sentence(text, quotes)
-
-
-def _figures(text: str) -> frozenset[str]:
-    return frozenset(figure.replace(",", "") for figure in _FIGURE.findall(text))

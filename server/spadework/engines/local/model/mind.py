@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from spadework.engines import Bench
 from spadework.engines.local.look import Look
 from spadework.engines.local.model.answer import Answer, write
 from spadework.engines.local.model.chat import Chat
 from spadework.engines.local.model.dense import Dense
+from spadework.engines.local.model.fill import Filled, fill
 from spadework.engines.local.model.planning import Plan, gaps, plan
 from spadework.engines.local.plan import Part
 from spadework.engines.local.select import Finding
 from spadework.engines.local.web.shelf import Shelf
-from spadework_tools.errors import MissingKey, Trouble
+from spadework_tools.errors import MissingKey, Trouble, Unreachable
 from spadework_tools.models import Effort
 
 #: Endpoints that need no key still want to be told one.
@@ -72,8 +74,21 @@ class Mind:
             self._give_up("the answer", trouble)
             return None
 
+    async def fill(self, question: str, schema: Mapping[str, Any], findings: Sequence[Finding]) -> Filled | None:
+        """The caller's form, filled by the model; None where there is no model, nothing to go by, or it failed."""
+        if self._chat is None or not any(finding.quotes for finding in findings):
+            return None
+        try:
+            return await fill(self._chat, question, schema, findings)
+        except Trouble as trouble:
+            self._give_up("the data", trouble)
+            return None
+
     def _give_up(self, what: str, trouble: Trouble) -> None:
         self._troubles.append(f"the model gave nothing to {what}: {trouble.message}")
+        if isinstance(trouble, Unreachable):
+            # Whoever is away for a minute is not waited for at every step.
+            self._chat = None
 
 
 def _key(bench: Bench) -> str:

@@ -56,7 +56,10 @@ class Tools:
 
 
 class Hunt:
-    """One job's research on the web; `seeds` are pages to begin with, from the report that this one follows up."""
+    """One job's research on the web; `seeds` are pages to begin with, from the report that this one follows up.
+
+    `fetched` says when each page that was taken in was fetched (Unix seconds).
+    """
 
     def __init__(
         self, request: Request, bench: Bench, tools: Tools, budget: Budget, parts: Sequence[Part], seeds: Sequence[str]
@@ -68,6 +71,7 @@ class Hunt:
         self._held: dict[str, Document] = {}
         self._unread: dict[str, str] = {}
         self._size = 0
+        self.fetched: dict[str, float] = {}
         self._late = False
 
     async def run(self, queries: Sequence[str]) -> tuple[tuple[Finding, ...], Reading]:
@@ -165,6 +169,7 @@ class Hunt:
             return None
         self._seen.add(page.final)
         self._held[page.final] = dated
+        self.fetched[page.final] = page.at
         return dated
 
     def _objection(self, document: Document) -> str | None:

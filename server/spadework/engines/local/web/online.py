@@ -63,7 +63,7 @@ class Online:
         asked = dict.fromkeys([*(part.text for part in questions), *searches])
         findings, reading = await hunt.run([_sited(query, request.include_domains) for query in asked])
         await threaded(partial(discard, tools.place), Event())
-        return Evidence(findings, reading, troubles=hunt.troubles, web=True)
+        return Evidence(findings, reading, troubles=hunt.troubles, web=True, fetched=hunt.fetched)
 
     async def remains(self, job: Job, bench: Bench) -> Evidence | None:
         """What an ended job had taken in so far, if anything."""
