@@ -95,7 +95,8 @@ class Server:
 
     def __init__(self, script: str, home: Path) -> None:
         env = {
-            **os.environ, "SPADEWORK_HOME": str(home), "SPADEWORK_TOKENS": f"me={TOKEN}",
+            **os.environ,  # noqa: TID251
+            "SPADEWORK_HOME": str(home), "SPADEWORK_TOKENS": f"me={TOKEN}",
             "SPADEWORK_CALLS_PER_MINUTE": "1000000",
         }  # fmt: skip
         self._process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, env=env, text=True)
@@ -118,6 +119,7 @@ class Connection:
     """A kept connection, spoken to in bytes, so that the client costs little beside the server."""
 
     def __init__(self, port: int) -> None:
+        self._host = f"127.0.0.1:{port}"
         self._line = socket.create_connection(("127.0.0.1", port), timeout=30)
         self._line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = b""
@@ -128,7 +130,7 @@ class Connection:
         body = json.dumps(message).encode()
         name = f"mcp-name: {params['name']}\r\n" if "name" in params else ""
         head = (
-            f"POST /mcp HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n{name}"
+            f"POST /mcp HTTP/1.1\r\nhost: {self._host}\r\ncontent-type: application/json\r\n{name}"
             f"accept: application/json, text/event-stream\r\nauthorization: Bearer {TOKEN}\r\n"
             f"mcp-protocol-version: {VERSION}\r\nmcp-method: {method}\r\ncontent-length: {len(body)}\r\n\r\n"
         )

@@ -36,6 +36,8 @@ UNWRITABLE = (StorageFull, ReadOnly, RegistryBusy)
 RETRY_S = 5.0
 #: A job that waits for a key is woken by whoever brings it; by itself it looks so seldom, seconds.
 KEY_S = 3_600.0
+#: How often is looked for jobs that wait for a key which is here all the time, seconds.
+LOST_KEY_S = 5.0
 
 
 @dataclass(slots=True)
@@ -104,7 +106,7 @@ class Runner:
             seen = await self._pause(seen, min(IDLE_S, due) if due and free else IDLE_S)
 
     async def _answer_callers(self) -> None:
-        """Wake what waits for a key, now and whenever a caller arrives who may have brought it."""
+        """Wake what waits for a key that is here, and at once whenever a caller arrives who may have brought it."""
         while True:
             cursor: str | None = None
             while True:
@@ -114,7 +116,9 @@ class Runner:
                     break
             if self._woken:
                 self._freed.set()
-            await self._kit.callers.arrival()
+            # Another process of this home may have taken a job whose key is only here, and put it down to wait.
+            with anyio.move_on_after(LOST_KEY_S):
+                await self._kit.callers.arrival()
 
     def _provided(self, job: Job) -> bool:
         """Whether the key that a job waits for may be here now."""

@@ -58,6 +58,7 @@ class Client:
     wire: Wire | None = None
     answered: int = 0
     lives: int = 0
+    killed: int = 0
     flying: dict[int, str] = field(default_factory=dict)
 
     @property
@@ -75,6 +76,7 @@ class Client:
                     self._talk(log, over)
                 self.keys.extendleft(reversed(self.flying.values()))
                 self.flying.clear()
+                self.killed += not over.is_set() and self.wire.process.wait(30) == -signal.SIGKILL
                 self.wire.close()
 
     def _talk(self, log: Any, over: threading.Event) -> None:
@@ -147,7 +149,7 @@ class Storm:
     def _rage(self) -> None:
         stalls = set(self._random.sample(range(self.plan.kills), self.plan.stalls))
         for killed in range(self.plan.kills):
-            self._quota[0] = self.plan.jobs * (killed + 1) // self.plan.kills
+            self._quota[0] = max(self._quota[0], self.plan.jobs * (killed + 1) // self.plan.kills)
             client = self._random.choice(self.clients)
             self._await(client, starting=self._random.random() < 0.1)
             time.sleep(self._random.uniform(0, 0.15))
@@ -158,13 +160,16 @@ class Storm:
                 client.wire.process.send_signal(signal.SIGCONT)
                 time.sleep(self.plan.after_s)
             client.wire.process.kill()
+            client.wire.process.wait(30)
 
     def _stop(self, wire: Wire) -> None:
         """Stop a server while it and another one are at work, but not inside a write, which would stop them all."""
         until = time.monotonic() + 30
         while self._count("SELECT count(DISTINCT worker) FROM rq_jobs") < min(2, self.plan.servers):
             assert time.monotonic() < until, "only one server is at work"
-            time.sleep(0.005)
+            # Whoever came first may have it all in hand: there is work for one more.
+            self._quota[0] = min(self.plan.jobs, self._quota[0] + 1)
+            time.sleep(0.02)
         while True:
             wire.process.send_signal(signal.SIGSTOP)
             if self._gate_opens(within=0.2):

@@ -124,7 +124,7 @@ class Storm:
         store = await DiskStore.open(self.home, self.clock)
         try:
             left = dict(self.jobs)
-            with anyio.fail_after(calm_s):
+            with anyio.move_on_after(calm_s):
                 while left:
                     for question, job_id in list(left.items()):
                         job = await store.get(job_id, None)
@@ -132,6 +132,8 @@ class Storm:
                             self.ends[question] = job
                             del left[question]
                     await anyio.sleep(0.2)
+            stuck = [await store.get(job_id, None) for job_id in list(left.values())[:3]]
+            assert not left, f"{len(left)} jobs have not ended: {[(job.id, job.status, job.phase) for job in stuck]}"
         finally:
             await store.close()
 

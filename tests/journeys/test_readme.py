@@ -19,9 +19,12 @@ from tests.promises.test_tools import NAMES
 from typer.testing import CliRunner
 
 from spadework.cli import cli
+from spadework.environ import VENDOR_KEYS
 from spadework.settings import PREFIX, Settings
 
 README = (checkout.ROOT / "README.md").read_text(encoding="utf-8")
+#: The JSON blocks that a client's configuration takes.
+SERVED = [block for block in checkout.blocks("json") if "mcpServers" in block]
 FIRST_SCREEN = "\n".join(README.splitlines()[:40])
 
 
@@ -127,14 +130,14 @@ def test_the_installed_command_serves_what_the_snippets_say(
             async with Client(server) as client:
                 return [tool.name for tool in (await client.list_tools()).tools]
 
-    for block in checkout.blocks("json"):
+    for block in SERVED:
         for servers in json.loads(block).values():
             assert anyio.run(list_tools, servers["spadework"]) == NAMES
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("block", checkout.blocks("json"))
-async def test_every_json_block_starts_the_four_tools(block: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("block", SERVED)
+async def test_every_json_block_that_names_servers_starts_the_four_tools(block: str, tmp_path: Path) -> None:
     for servers in json.loads(block).values():
         assert await tools_of(servers["spadework"], tmp_path) == NAMES
 
@@ -143,7 +146,7 @@ def test_every_bash_block_is_run_by_some_test_here() -> None:
     """A block that nobody runs would be a promise that nobody keeps."""
     known = ("spadework research", "pytest", "tool install")
     assert [block for block in checkout.blocks("bash") if not any(word in block for word in known)] == []
-    assert set(re.findall(r"^```(\w+)$", README, re.MULTILINE)) <= {"bash", "json", "toml", "text"}
+    assert set(re.findall(r"^```(\w+)$", README, re.MULTILINE)) <= {"bash", "json", "python", "toml", "text"}
 
 
 COMMANDS = re.findall(r"^\| `spadework ([^`]+)` \|", README, re.MULTILINE)
@@ -161,12 +164,15 @@ def test_every_command_in_the_table_exists_with_its_options(command: str) -> Non
 
 def test_the_table_of_commands_is_complete() -> None:
     named = {command.split()[0] for command in COMMANDS}
-    assert named == {command.name or command.callback.__name__ for command in cli.registered_commands}  # type: ignore[union-attr]
+    alone = {command.name or command.callback.__name__ for command in cli.registered_commands}  # type: ignore[union-attr]
+    assert named == alone | {group.name for group in cli.registered_groups}
 
 
 @pytest.mark.parametrize("variable", sorted(set(re.findall(r"`(SPADEWORK_[A-Z_]+)`", README))))
 def test_every_setting_that_is_named_exists(variable: str) -> None:
-    assert variable.removeprefix(PREFIX).lower() in Settings.model_fields
+    name = variable.removeprefix(PREFIX).lower()
+    # A name that ends so stands for several: SPADEWORK_LLM_BASE_URL, …
+    assert name in Settings.model_fields or name in {f"{vendor}_base_url" for vendor in VENDOR_KEYS}
 
 
 def test_every_linked_file_is_there() -> None:

@@ -240,7 +240,20 @@ def test_a_job_without_its_key_waits_and_goes_on_by_itself_when_a_client_brings_
         looks = standin.count("look")
         place.agent(**given).ask("check_research")
         done = keyless.ended(job_id)
-        assert done["status"] == "completed"
+        assert done["status"] == "completed", done
         assert "error" not in done or done["error"] is None
         assert standin.count("look") > looks
         assert len(standin.ledger) == 1
+
+
+def test_a_process_without_the_key_does_not_keep_a_job_from_the_one_that_has_it(tmp_path: Path) -> None:
+    """Two editors, one of them without keys, each with a server of its own on the same home."""
+    standin = Perplexity()
+    standin.script = Script(polls=1)
+    with standin.serving() as url, Place(tmp_path) as place:
+        place.agent(command=COMMAND).ask("check_research")
+        keyed = place.agent(command=COMMAND, **setting(standin, url))
+        questions = [f"How are heat pumps sold in town {number}?" for number in range(6)]
+        jobs = [keyed.ask("start_research", question=asked, engine="perplexity:fast")["job_id"] for asked in questions]
+        assert [keyed.ended(job_id)["status"] for job_id in jobs] == ["completed"] * len(jobs)
+        assert len(standin.ledger) == len(jobs)

@@ -34,9 +34,8 @@ def offences(tree: ast.Module) -> Iterator[str]:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         yield from (f"import {name}" for name in names if CLIENTS & {name, name.partition(".")[0]})
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CALLS:
-            owner = node.func.value
-            database = isinstance(owner, ast.Name) and owner.id in DATABASES
-            if not database and not _stays(node):
+            owner = ast.unparse(node.func.value).partition(".")[0]
+            if owner not in DATABASES and not _stays(node):
                 yield ast.unparse(node)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from tests.journeys.desks import until
-from tests.journeys.market import QUICK, quick, town
+from tests.journeys.market import quick, town
 from tests.journeys.server import environment
 from tests.journeys.wire import MODERN
 from tests.promises.served import PRODUCT, Answer, Served
@@ -309,13 +309,14 @@ def test_guests_use_the_servers_keys_their_tokens_go_nowhere_and_their_jobs_outl
         with Served(tmp_path / "home", tmp_path, **given) as first:
             first.token = ADA
             asked = {"question": "How are heat pumps sold?"}
-            jobs = [first.ask("start_research", engine=quick(name), **asked)["job_id"] for name in QUICK]
+            bought = ("perplexity", "parallel")
+            jobs = [first.ask("start_research", engine=quick(name), **asked)["job_id"] for name in bought]
             first.stop(signal.SIGKILL)
         # Ada does not come back; the next server has the keys, and that is enough.
         with Served(tmp_path / "home", tmp_path, **given) as second:
-            until(lambda: all(standin.count("look") >= 2 for standin in standins), 60, "the looks of the next server")
+            until(lambda: all(one.count("look") >= 2 for one in standins[:2]), 60, "the looks of the next server")
             second.token = ADA
-            assert [second.ended(job_id)["status"] for job_id in jobs] == ["completed"] * 3
+            assert [second.ended(job_id)["status"] for job_id in jobs] == ["completed"] * 2
         assert [len(standin.ledger) for standin in standins] == [1, 1, 1]
         sent = [
             f"{seen.path} {seen.query} {seen.headers} {seen.body!r}" for standin in standins for seen in standin.log

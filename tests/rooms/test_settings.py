@@ -61,6 +61,24 @@ def test_base_urls_and_lists_are_read_from_variables(tmp_path: Path) -> None:
     assert settings.allow_private == ("wiki.lan", "10.0.0.1")
 
 
+def test_an_engine_may_ask_for_its_settings_by_name_and_for_no_secret(tmp_path: Path) -> None:
+    environ = {
+        "SPADEWORK_HOME": str(tmp_path),
+        "SPADEWORK_WEB_BACKENDS": "wikipedia, arxiv",
+        "SPADEWORK_ARXIV_BASE_URL": "http://127.0.0.1:9",
+        "SPADEWORK_SEARXNG_URL": "http://127.0.0.1:8",
+        "SPADEWORK_LLM_API_KEY": "canary-8",
+    }
+    settings = Settings.load(environ)
+    assert settings.text("SPADEWORK_WEB") == "auto"
+    assert settings.text("SPADEWORK_WEB_BACKENDS") == "wikipedia,arxiv"
+    assert settings.text("SPADEWORK_ARXIV_BASE_URL") == "http://127.0.0.1:9"
+    assert settings.text("SPADEWORK_WIKIPEDIA_BASE_URL") is None
+    assert settings.text("SPADEWORK_SEARXNG_URL") == "http://127.0.0.1:8"
+    assert settings.text("SPADEWORK_LLM_API_KEY") is None
+    assert settings.text("SPADEWORK_HOME") is None
+
+
 def test_a_whole_home_or_disk_is_never_a_workplace(tmp_path: Path) -> None:
     assert workplace(tmp_path) == (tmp_path.resolve(),)
     assert workplace(Path.home()) == ()

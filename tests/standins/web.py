@@ -82,7 +82,7 @@ class Web:
         headers = {name.decode().lower(): text.decode("latin-1") for name, text in scope["headers"]}
         self.seen[path] += 1
         self.asked.append((path, query, headers))
-        if path.startswith(("/wiki/", "/pilots/")):
+        if path.startswith(("/wiki/", "/pilots/", "/trap/")):
             self.fetched.release()
             await anyio.sleep(self.slow_s)
         trap = self.traps.get(path)

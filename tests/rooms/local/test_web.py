@@ -7,11 +7,13 @@ import time
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
 from tests.rooms.local.online import BACKENDS, Desk, asking, engine
 from tests.standins.server import serve
 from tests.standins.web import Reply, Web
 
+from spadework.engines import Partial
 from spadework.engines.local.web.address import canonical, wanted
 from spadework.engines.local.web.budget import Budget
 from spadework_tools.errors import EngineFailed
@@ -268,6 +270,27 @@ async def test_a_job_that_began_on_the_web_never_turns_to_the_files(tmp_path: Pa
         with pytest.raises(EngineFailed, match="SPADEWORK_WEB"):
             await engine(tmp_path / "home", desk, SMALL).work(asking(QUESTION), desk)
         await desk.http.aclose()
+
+
+async def test_what_was_found_before_a_job_was_ended_can_be_read(tmp_path: Path) -> None:
+    web = Web()
+    web.found = lambda _query, page: ["/wiki/Qel017"] if page == 0 else ["/trap/drip"]
+    web.traps["/trap/drip"] = "drip"
+    async with serve(web) as base:
+        desk = Desk(tmp_path / "job", base)
+        local = engine(tmp_path / "home", desk, Budget(rounds=2, pages=10, seconds=60, size=1 << 20))
+        work = asking("How many berths has the harbour of Qel017, and who paid for its lighthouse?")
+        with anyio.fail_after(60):
+            async with anyio.create_task_group() as group:
+                group.start_soon(local.work, work, desk)
+                for _ in ("/wiki/Qel017", "/trap/drip"):
+                    assert await anyio.to_thread.run_sync(partial(web.fetched.acquire, timeout=30))
+                group.cancel_scope.cancel()
+            ended = await local.stop(work, desk)
+        await desk.http.aclose()
+    assert isinstance(ended, Partial)
+    assert ANSWER in {citation.quote for citation in ended.report.citations}
+    assert [path.name for path in (tmp_path / "home").iterdir() if path.name.startswith("web-")] == []
 
 
 @pytest.mark.parametrize(("given", "spelled"), [

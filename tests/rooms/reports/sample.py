@@ -47,6 +47,7 @@ EXAMPLE = (
     ),
     ("resolves", "not_found", "lexically_unsupported", "Steel plates replaced the deck in the spring of 1988."),
 )
+_DIRECTIVE = "#:~:text=The%20main%20span%20of,lanes%20and%20a%20tramway."
 _PLACES = ("archive.example/harrow/span", "archive.example/harrow/1931", "tolls.example/senn", "trams.example/lines")
 
 
@@ -83,7 +84,7 @@ def _citation(n: int, url: str, quote: str, support: str, words: str) -> Citatio
     return Citation(
         id=f"c{n}", source_id=f"s{n}", quote=words, start=120 if placed else None,
         end=120 + len(words) if placed else None, section="The crossing" if n == 1 else None,
-        fragment_url=f"https://{_PLACES[0]}#:~:text=The%20main%20span%20of,lanes%20and%20a%20tramway." if n == 1 else None,
+        fragment_url=f"https://{_PLACES[0]}{_DIRECTIVE}" if n == 1 else None,
         verdicts=Verdicts(
             url=Verdict(verdict=url, method="http-v1", detail=held.get("url", {})),
             quote=Verdict(verdict=quote, method="quote-check@1", detail=held.get("quote", {})),

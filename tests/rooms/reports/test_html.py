@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -10,12 +9,13 @@ from pathlib import Path
 
 import pytest
 from tests.journeys import inspector
+from tests.journeys.server import AROUND
 from tests.rooms.reports import chromium, sample
 
 from spadework.reports.html import html
 from spadework_tools.models import Provenance, Report
 
-SHOT = os.environ.get("SPADEWORK_TEST_SHOT")
+SHOT = AROUND.get("SPADEWORK_TEST_SHOT")
 
 
 class Tree(HTMLParser):
@@ -108,7 +108,7 @@ def axe() -> str:
     try:
         return chromium.axe()
     except inspector.Unreachable as reason:
-        if os.environ.get("CI") == "true":
+        if AROUND.get("CI") == "true":
             raise
         pytest.skip(f"the npm registry cannot be reached: {reason}")
 
