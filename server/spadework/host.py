@@ -188,7 +188,9 @@ class Host:
             await guest.lines.write(Welcome(pid=os.getpid(), retry=True).line().decode())
             return
         if hello.ask == "handover" and self.stays:
-            await guest.lines.write(Welcome(pid=os.getpid(), refusal=_STAYS.format(self.home, os.getpid())).line().decode())
+            await guest.lines.write(
+                Welcome(pid=os.getpid(), refusal=_STAYS.format(self.home, os.getpid())).line().decode()
+            )
         elif hello.ask in ("stop", "handover"):
             await self._step_down(guest, hello)
         elif hello.ask == "status":
@@ -235,8 +237,8 @@ class Host:
 
 
 _STAYS = (
-    "`spadework serve --http` already keeps {} (process {}) and makes no room. End it with `spadework desk stop`, or set "
-    "SPADEWORK_HOME to another folder."
+    "`spadework serve --http` already keeps {} (process {}) and makes no room. End it with `spadework desk stop`, or "
+    "set SPADEWORK_HOME to another folder."
 )
 
 

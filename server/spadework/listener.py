@@ -10,7 +10,7 @@ import ipaddress
 import socket
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import anyio
 import uvicorn
@@ -75,6 +75,36 @@ def exposed(line: socket.socket) -> bool:
     return not ipaddress.ip_address(line.getsockname()[0]).is_loopback
 
 
+class Corked:
+    """A transport that hands on what was written in one turn of the loop as one piece.
+
+    uvicorn writes an answer's head and body apart, and the second system call costs as much as the whole guard.
+    """
+
+    def __init__(self, transport: Any, loop: Any) -> None:
+        self._transport, self._loop = transport, loop
+        self._held: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Send soon."""
+        if not self._held:
+            self._loop.call_soon(self._flush)
+        self._held.append(data)
+
+    def close(self) -> None:
+        """Send what is held, and close."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._held:
+            held, self._held = b"".join(self._held), []
+            self._transport.write(held)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class Timed(H11Protocol):
     """A connection whose client must send each request's head in time."""
 
@@ -82,7 +112,7 @@ class Timed(H11Protocol):
 
     def connection_made(self, transport: Any) -> None:
         """Begin; the first head is due."""
-        super().connection_made(transport)
+        super().connection_made(cast("Any", Corked(transport, self.loop)))
         self._expect()
 
     def data_received(self, data: bytes) -> None:

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from threading import Event
 from urllib.parse import urlsplit
 
 import anyio
@@ -24,11 +25,11 @@ from spadework.evidence.links import WAYBACK, look
 from spadework.evidence.untrusted import flagged
 from spadework.evidence.verdicts import Judge, Page
 from spadework.reading import page_of
-from spadework_tools.models import Citation, Report, Source, Verdict
+from spadework_tools.models import Report, Source, Verdict
 
 _TRIES = 2
 #: Up to so many characters of sources are judged on the event loop, a citation at a time; more in a thread.
-_LIGHT = 200_000
+_LIGHT = 30_000
 _READ = "read"
 
 
@@ -66,8 +67,7 @@ async def verified(report: Report, bench: JobBench, kit: Kit, limits: Limits | N
             # A fifth of the time is kept for judging what came.
             with anyio.move_on_after(limits.seconds * 0.8):
                 await visit.all(missing[: limits.pages])
-        judged = await _judged(report, pages, links, limits)
-        return flagged(judged, {page.sha256: page.text for page in pages.values()})
+        return await _judged(report, pages, links, limits)
     return report
 
 
@@ -187,21 +187,52 @@ class _Visit:
 
 
 async def _judged(report: Report, pages: Mapping[str, Page], links: Mapping[str, Verdict], limits: Limits) -> Report:
-    """The verdicts of as many citations as are judged at all, without holding up the event loop."""
-    if sum(len(page.text) for page in pages.values()) > _LIGHT:
-        call = partial(_all, report, pages, links, limits.citations)
-        return await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
-    court = Judge(report, pages, links)
-    judged: list[Citation] = []
-    for citation in report.citations[: limits.citations]:
-        judged.append(court.citation(citation))
+    """The verdicts of as many citations as are judged at all, and warnings, without holding up the event loop."""
+    texts = {page.sha256: page.text for page in pages.values()}
+    court = _Court(report, pages, links, limits.citations)
+    if sum(map(len, texts.values())) > _LIGHT:
+        try:
+            judged = await anyio.to_thread.run_sync(court.all, abandon_on_cancel=True)
+            return await anyio.to_thread.run_sync(flagged, judged, texts, abandon_on_cancel=True)
+        finally:
+            court.stop.set()
+    for at in court.order:
+        court.one(at)
         await anyio.lowlevel.checkpoint()
-    return court.report([*judged, *report.citations[limits.citations :]])
+    return flagged(court.report(), texts)
 
 
-def _all(report: Report, pages: Mapping[str, Page], links: Mapping[str, Verdict], most: int) -> Report:
-    court = Judge(report, pages, links)
-    return court.report([*map(court.citation, report.citations[:most]), *report.citations[most:]])
+class _Court:
+    """Judges one citation after the other, those of a source together; `stop` ends it before the next."""
+
+    def __init__(self, report: Report, pages: Mapping[str, Page], links: Mapping[str, Verdict], most: int) -> None:
+        self._given, self._judged = report, list(report.citations)
+        self._pages, self._links = pages, links
+        self._judge: Judge | None = None
+        self.order = sorted(range(min(most, len(self._judged))), key=lambda at: self._judged[at].source_id)
+        self.stop = Event()
+
+    def one(self, at: int) -> None:
+        """Judge the citation at a place."""
+        self._judged[at] = self._prepared().citation(self._given.citations[at])
+
+    def all(self) -> Report:
+        """Judge what there is to judge. Blocks; for a worker thread."""
+        for at in self.order:
+            if self.stop.is_set():
+                break
+            self.one(at)
+        return self.report()
+
+    def report(self) -> Report:
+        """The report as far as it was judged."""
+        return self._prepared().report(self._judged)
+
+    def _prepared(self) -> Judge:
+        # Made where it is used: counting the words of many pages is work for a thread.
+        if self._judge is None:
+            self._judge = Judge(self._given, self._pages, self._links)
+        return self._judge
 
 
 def _host(url: str) -> str:

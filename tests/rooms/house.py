@@ -22,7 +22,6 @@ from spadework.settings import Settings
 from spadework_tools.models import Request, Status
 
 
-
 class LoopClock:
     """Both clocks follow trio's, which a test may have made virtual; `jump` moves the wall alone. For any thread."""
 

@@ -11,7 +11,7 @@ import anyio
 import httpcore2
 import pytest
 
-from spadework.egress import MIB, Call, Egress, encode
+from spadework.egress import MIB, Call, Egress
 from spadework_tools.errors import BadReply, EgressRefused, Unreachable
 
 pytestmark = pytest.mark.anyio
@@ -390,10 +390,6 @@ async def test_no_message_carries_a_path_or_a_query():
     with pytest.raises(EgressRefused) as caught:
         await ask("http://127.0.0.1/secret?key=sk_secret")
     assert "secret" not in caught.value.message
-
-
-def test_a_lone_surrogate_can_be_sent():
-    assert encode({"a": "\ud800"}) == b'{"a":"\\ud800"}'
 
 
 @pytest.mark.parametrize("anyio_backend", ["trio"])

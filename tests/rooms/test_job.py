@@ -3,9 +3,9 @@
 from itertools import product
 
 import pytest
-from spadework_tools.models import Request, Status
 
 from spadework.job import MOVES, IllegalMove, Job, differences, fingerprint, new_id
+from spadework_tools.models import Request, Status
 
 
 def a_job(status: Status) -> Job:

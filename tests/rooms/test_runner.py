@@ -9,13 +9,13 @@ from pathlib import Path
 import anyio
 import pytest
 import trio.testing
+from tests.rooms.house import Rig, rig
 
 from spadework.engines import Bench, Later
 from spadework.engines.scripted import Scripted
 from spadework.job import Job
 from spadework.runner import Runner
 from spadework_tools.models import Outcome, Report, Status
-from tests.rooms.house import Rig, rig
 
 pytestmark = pytest.mark.anyio
 

@@ -201,20 +201,21 @@ class QueueFull(Trouble):
 
 
 class TooManyJobs(Trouble):
-    """This owner has as many jobs under way as one may have; nothing was started."""
+    """The owner has as many jobs under way as one may have; nothing was started."""
 
     code = "too_many_jobs"
     retryable = True
 
     def __init__(self, running: int, limit: int) -> None:
         super().__init__(
-            f"{running} of your jobs are queued or running and {limit} is the limit for one owner, so nothing was started. "
+            f"{running} of your jobs are queued or running and {limit} is the limit for one owner, so nothing was "
+            "started. "
             "Wait until one ends (check_research lists them), or cancel one you no longer need."
         )
 
 
 class RateLimited(Trouble):
-    """This owner calls more often than one may; this call did nothing."""
+    """The owner calls more often than one may; this call did nothing."""
 
     code = "rate_limited"
     retryable = True

@@ -17,11 +17,11 @@ _SETTING_ASIDE = (
     r"\b(?:instruction|prompt|rule|guideline|direction|command|polic|safeguard)\w*"
 )
 _ROLE = (
-    r"<\|\s*\w{1,30}\s*\|>|\[/?(?:INST|SYS)\]|<</?SYS>>"
-    r"|^\s*\W{0,4}(?:system|assistant|developer)\s*(?:prompt|message|note|override)\s*\W{0,2}:"
+    r"<\|\s{0,4}\w{1,30}\s{0,4}\|>|\[/?(?:INST|SYS)\]|<</?SYS>>"
+    r"|^[^\w\n]{0,8}(?:system|assistant|developer)\s*(?:prompt|message|note|override)\s*\W{0,2}:"
     r"|\b(?:new|updated|additional|important|urgent)\s+(?:system\s+)?(?:instruction|prompt|directive)s?\s*[:!(]"
     r"|</?(?:system|instructions?|tool_result|tool_call|function_results?|untrusted|assistant|human)\b[^>\n]{0,60}>"
-    r"|^\s*(?:Human|Assistant|User)\s*:\s"
+    r"|^[^\w\n]{0,8}(?:Human|Assistant|User)\s*:\s"
 )
 _ADDRESSED = (
     r"\b(?:if you are|you are now|you're now)\s+(?:an?\s+)?(?:\w+\s+)?(?:ai|llm|language model|assistant|chatbot|dan)\b"
@@ -61,7 +61,7 @@ _SIGNS: Final = tuple(
     )
 )
 #: How much of a text is looked at, in characters.
-LOOKED: Final = 200_000
+LOOKED: Final = 100_000
 
 
 def signs(text: str) -> tuple[str, ...]:

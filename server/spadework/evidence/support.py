@@ -44,7 +44,7 @@ _TOKEN = re.compile(rf"[{_CJK}]|(?:(?![{_CJK}])\w)+(?:['’]s\b)?")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _ORDINAL = re.compile(r"(\d+)(?:st|nd|rd|th)\b", re.IGNORECASE)
 _SENTENCE = re.compile(r"(?<=[.!?])[\"')\]”’]*\s+|(?<=[。！？])|\n+")
-_MARKS = re.compile(r"\[(?:c?\d{1,4}|web:\d{1,4})\]|[*_`#>|]+|\[([^\]]*)\]\([^)\s]*\)")
+_MARKS = re.compile(r"\[(?:c?\d{1,4}|web:\d{1,4})\]|[*_`#>|]+|\[([^\[\]]{0,300}+)\]\([^()\s]{0,2000}+\)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,16 +14,17 @@ from spadework.evidence.signs import signs
 from spadework_tools.clean import clean
 from spadework_tools.models import Report, Source
 
+# Every part is bounded and gives nothing back (`+` after a bound), so that no text makes these patterns slow.
 # The frame's own tag in any spelling, inside what is framed; the first sign is what makes it a tag.
-_TAG = re.compile(r"[<＜‹〈﹤](?=\s*[/／]?\s*untrusted\b)", re.IGNORECASE)
-_IMAGE = re.compile(r"!\[([^\]\n]{0,500})\](?:\([^)\n]{0,4000}\)|\[[^\]\n]{0,500}\])?")
+_TAG = re.compile(r"[<＜‹〈﹤](?=\s{0,20}+[/／]?\s{0,20}+untrusted\b)", re.IGNORECASE)
+_IMAGE = re.compile(r"!\[([^\[\]\n]{0,500}+)\](?:\([^()\n]{0,4000}+\)|\[[^\[\]\n]{0,500}+\])?")
 _IMAGE_TAG = re.compile(
-    r"<\s*/?\s*(?:img|picture|source|svg|iframe|object|embed|video|audio|script|style|link|meta|base|form|input|"
-    r"button|body|image)\b[^>]{0,4000}>?",
+    r"<\s{0,8}+/?\s{0,8}+(?:img|picture|source|svg|iframe|object|embed|video|audio|script|style|link|meta|base|form|"
+    r"input|button|body|image)\b[^<>]{0,4000}+>?",
     re.IGNORECASE,
 )
-_LINK = re.compile(r"\[([^\]\n]{0,500})\]\(\s*<?([^)\s>]{0,4000})>?[^)\n]{0,500}\)")
-_ANCHOR = re.compile(r"<\s*/?\s*a\b[^>]{0,4000}>", re.IGNORECASE)
+_LINK = re.compile(r"\[([^\[\]\n]{0,500}+)\]\([ \t]{0,8}+<?([^()\s<>]{0,4000}+)>?[^()\n]{0,500}+\)")
+_ANCHOR = re.compile(r"<\s{0,8}+/?\s{0,8}+a\b[^<>]{0,4000}+>?", re.IGNORECASE)
 _URL = re.compile(
     r"(?:\b[a-z][a-z0-9+.-]{1,20}:(?:[/／\\]{2})|\b(?:javascript|data|vbscript|mailto|file|tel|blob):)[^\s<>\"'`)\]]*"
     r"|\bwww\.[^\s<>\"'`)\]]+",
@@ -49,6 +50,8 @@ def inert(text: str, known: Collection[str] = ()) -> str:
     """The text cleaned, with images as plain words, and no address in it but those the job knows."""
     text = clean(text)
     text = _IMAGE.sub(lambda found: f"(image: {found[1]})" if found[1].strip() else "(image)", text)
+    # Brackets within brackets are no image to the pattern; to a renderer they may be.
+    text = text.replace("![", "! [")
     text = _ANCHOR.sub("", _IMAGE_TAG.sub("", text))
     text = _LINK.sub(lambda found: found[0] if _knows(found[2], known) else found[1], text)
     text = _URL.sub(lambda found: _address(found[0], known), text)

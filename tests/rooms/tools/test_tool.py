@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from spadework_tools.cancel import CANCEL
 from spadework_tools.check import CHECK
 from spadework_tools.errors import BadRequest, UnknownArgument

@@ -3,7 +3,7 @@
 Both serve the same tool on loopback to the same raw client, in the stateless era. Ours has everything on that
 `spadework serve --http` has: the guard with tokens, quotas, limits, the strict tools and the cleaner. Prints JSON.
 
-    uv run python benchmarks/http.py [--seconds 2] [--turns 5] [--clients 4]
+    uv run python benchmarks/serving.py [--seconds 2] [--turns 5] [--clients 4]
 """
 
 from __future__ import annotations
