@@ -175,6 +175,25 @@ def watch(job_id: JobId, as_json: AsJson = False, no_desk: NoDesk = False) -> No
 
 
 @cli.command()
+def answer(
+    job_id: JobId,
+    text: Annotated[str, typer.Argument(help="The answer.")],
+    as_json: AsJson = False,
+    no_desk: NoDesk = False,
+) -> None:
+    """Answer what a job asks, watch it, and print the cited answer."""
+    request = _request(question=text, follow_up_to=job_id)
+
+    async def tell(desk: Jobs) -> tuple[Standing, Report | None]:
+        if (await desk.check([job_id])).jobs[0].asks is None:
+            raise BadRequest(f"{job_id} asks nothing now, so nothing was done. See: spadework watch {job_id}")
+        await desk.start(request)
+        return await _followed(desk, job_id)
+
+    _print_answer(*visit(tell, no_desk=no_desk, run=True), as_json=as_json)
+
+
+@cli.command()
 def cancel(job_id: JobId, as_json: AsJson = False, no_desk: NoDesk = False) -> None:
     """Cancel a job; what was found stays readable."""
     ended = visit(lambda desk: desk.cancel(job_id), no_desk=no_desk)
@@ -241,7 +260,7 @@ async def _followed(desk: Jobs, job_id: str) -> tuple[Standing, Report | None]:
     found = await desk.check([job_id])
     try:
         with screen.watcher() as watcher:
-            while not found.jobs[0].status.terminal:
+            while not found.jobs[0].status.terminal and found.jobs[0].asks is None:
                 watcher.show(found.jobs[0])
                 found = await desk.check([job_id], wait_s=1)
     except anyio.get_cancelled_exc_class():
@@ -268,6 +287,8 @@ def _print_answer(standing: Standing, report: Report | None, *, as_json: bool) -
         screen.note(f"Read it again: spadework show {standing.job_id}")
     if report is None:
         why = standing.error.message if standing.error else "It was cancelled."
+        if standing.asks is not None:
+            why = f'{standing.phase}: {standing.asks} Here: spadework answer {standing.job_id} "TEXT"'
         screen.note(f"spadework: {standing.job_id} {standing.status}. {why}")
         raise typer.Exit(1)
 

@@ -95,8 +95,9 @@ class Storm:
                 before = self.standin.count(self.buys)
                 life = await anyio.to_thread.run_sync(self._life, url)
                 end = time.monotonic() + 3
-                # Strike about when an order comes in, or after a while where none does.
-                wanted = before + self.dice.randrange(3)
+                # Strike about when an order comes in, once about as many came as jobs were handed in: a job that is
+                # killed five times running without a step forward is given up as poison, and rightly so.
+                wanted = before + EACH_LIFE + self.dice.randrange(EACH_LIFE)
                 while self.standin.count(self.buys) <= wanted and time.monotonic() < end:  # noqa: ASYNC110 - a process
                     await anyio.sleep(0.001)
                 await anyio.sleep(self.dice.random() * 0.03)

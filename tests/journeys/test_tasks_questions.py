@@ -197,3 +197,18 @@ def test_a_client_that_cannot_ask_gets_the_sentence_that_says_what_to_set(
     answer = client.result("tools/call", name="start_research", arguments=LOCAL)
     assert answer["isError"] is True
     assert "SPADEWORK_ROOTS" in answer["content"][0]["text"]
+
+
+def test_a_person_is_shown_what_a_job_asks_and_answers_it_with_a_command(place: Place) -> None:
+    shown = place.command("research", "What? [script: ask Which year?; report]", "--engine", "scripted")
+    assert shown.returncode == 1
+    assert "Which year?" in shown.stderr
+    (found,) = re.findall(r"spadework answer (r_\w+)", shown.stderr)
+    again = place.command("watch", found)
+    assert "Which year?" in again.stderr
+    answered = place.command("answer", found, "The year 1999")
+    assert answered.returncode == 0, answered.stderr
+    assert "I was told: The year 1999" in answered.stdout
+    late = place.command("answer", found, "The year 2001")
+    assert late.returncode != 0
+    assert "asks nothing" in late.stderr
