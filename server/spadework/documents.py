@@ -9,23 +9,26 @@ from spadework.reports import export
 from spadework_tools.clean import clean, clean_json
 from spadework_tools.models import Document, Life, Part, Report
 
+_TYPES = {"md": "text/markdown", "html": "text/html", "json": "application/json"}
+
 
 def card(life: Life) -> Document:
     """The job itself: where it stands, its question and times, and the addresses of its parts."""
     base = f"research://jobs/{life.standing.job_id}"
     fields = life.model_dump(mode="json", exclude_none=True)
     readable = life.standing.outcome is not None
-    parts = [f"{base}/report.md", f"{base}/report.json", f"{base}/citations.json"] if readable else []
+    names = ("report.md", "report.html", "report.json", "citations.json") if readable else ()
+    parts = [f"{base}/{name}" for name in names]
     return _json({**fields.pop("standing"), **fields, "parts": parts})
 
 
 def paper(job: Job, report: Report, part: Part) -> Document:
     """A finished job's report in the form that the part names."""
     question = job.request.question
-    if part == "report.md":
-        return Document(mime_type="text/markdown", text=export.markdown(job.id, question, report))
-    if part == "report.json":
-        return Document(mime_type="application/json", text=export.document(job.id, question, report))
+    name, _, ending = part.partition(".")
+    if name == "report":
+        text = export.FORMATS[f".{ending}"](job.id, question, report)
+        return Document(mime_type=_TYPES[ending], text=text)
     sources = {source.id: source.model_dump(mode="json", exclude_none=True) for source in report.sources}
     rows = [
         {**citation.model_dump(mode="json", exclude_none=True), "source": sources.get(citation.source_id)}

@@ -21,7 +21,7 @@ from spadework.engines import Engine, Later, Partial, Unanswered
 from spadework.environ import VENDOR_KEYS
 from spadework.job import Event, Job
 from spadework.registry import Change, Fenced, Lease
-from spadework.verify import verified
+from spadework.verify import fetches, verified
 from spadework_tools.errors import MissingKey, ReadOnly, RegistryBusy, StorageFull, Trouble
 from spadework_tools.models import Ask, Fault, Outcome, Report, Status
 
@@ -244,28 +244,24 @@ class Runner:
         return None if payload is None else Report.model_validate_json(payload)
 
     async def _checked(self, job: Job, report: Report, bench: JobBench) -> Change:
-        """The end of a job with its report, which is stored before anything can go wrong with checking it."""
+        """The end of a job with its report, which is stored before pages of strangers are read to check it."""
         if not report.citations:
             return self._finishing(job, report)
-        while True:
-            try:
-                await bench.write(Change(fields={"phase": "verifying"}, payloads=_kept(job, report)))
-                report = await self._verified(report, bench)
-            except UNWRITABLE as trouble:
-                log.warning("%s cannot be stored yet: %s", job.id, trouble)
-                await anyio.sleep(RETRY_S)
-            else:
-                # Payloads never change, so the report with its verdicts has a key of its own.
-                return replace(self._finishing(job, report), payloads=_kept(job, report, job.verified_key))
+        if not fetches(report):
+            return self._finishing(job, await self._verified(report, bench))
+        await self._settle(bench, Change(fields={"phase": "verifying"}, payloads=_kept(job, report)))
+        report = await self._verified(report, bench)
+        # Payloads never change, so the report with its verdicts has a key of its own.
+        return replace(self._finishing(job, report), payloads=_kept(job, report, job.verified_key))
 
     async def _verified(self, report: Report, bench: JobBench) -> Report:
         """The report with its verdicts, or as it was where they cannot be had."""
         try:
             return await verified(report, bench, self._kit)
-        except (Fenced, *UNWRITABLE):
+        except Fenced:
             raise
         except Exception:
-            # The runner's edge: a check that stops on a defect costs no report.
+            # The runner's edge: a full disk or a check that stops on a defect costs no report.
             log.exception("%s: its citations could not be checked", bench.job.id)
             return report
 

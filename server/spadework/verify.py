@@ -54,9 +54,10 @@ class Limits:
 async def verified(report: Report, bench: JobBench, kit: Kit, limits: Limits | None = None) -> Report:
     """The report with its verdicts, as far as the limits let it be checked; what runs out of time comes back unjudged.
 
-    Given a report that is stored already. Raises what the store raises; nothing that a page could cause.
+    Given a report that is stored already where pages are to be fetched. Raises what the store raises; nothing that a
+    page could cause.
     """
-    if not report.citations or not await _tries(bench):
+    if fetches(report) and not await _tries(bench):
         return report
     limits = limits or Limits()
     with anyio.move_on_after(limits.seconds):
@@ -69,6 +70,11 @@ async def verified(report: Report, bench: JobBench, kit: Kit, limits: Limits | N
                 await visit.all(missing[: limits.pages])
         return await _judged(report, pages, links, limits)
     return report
+
+
+def fetches(report: Report) -> bool:
+    """Whether checking a report takes pages that nobody has kept yet."""
+    return any(source.url and not source.sha256 for source in _cited(report))
 
 
 async def _tries(bench: JobBench) -> bool:

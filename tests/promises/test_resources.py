@@ -67,6 +67,9 @@ async def test_a_finished_job_can_be_read_in_all_its_parts(client: Connect, era:
         body, _ = await page(agent, job_id, view="full", max_chars=20_000)
         assert mime == "text/markdown"
         assert body.strip() in report
+        mime, web = await text(agent, f"{ROOT}/{job_id}/report.html")
+        assert mime == "text/html"
+        assert web.startswith("<!doctype html>")
         mime, whole = await text(agent, f"{ROOT}/{job_id}/report.json")
         assert mime == "application/json"
         sources = {source["id"]: source for source in json.loads(whole)["sources"]}
@@ -135,7 +138,7 @@ async def test_a_job_of_someone_else_is_as_if_it_were_not_there(client: Connect,
     async with client() as agent:
         own = await researched(agent)
         never = "r_" + "0" * 36
-        for part in ("", "/report.md", "/report.json", "/citations.json", f"/sources/{sha256}"):
+        for part in ("", "/report.md", "/report.html", "/report.json", "/citations.json", f"/sources/{sha256}"):
             one, other = await refused(agent, f"{ROOT}/{foreign}{part}"), await refused(agent, f"{ROOT}/{never}{part}")
             assert (one.error.code, one.error.message.replace(foreign, never)) == (ABSENT, other.error.message)
         # The scripted engine's pages are the same for every job: what one report cites opens no other's.
@@ -143,7 +146,7 @@ async def test_a_job_of_someone_else_is_as_if_it_were_not_there(client: Connect,
         listed = await agent.complete(_ref(TEMPLATES[0].uri), {"name": "job_id", "value": "r_"})
         assert listed.completion.values == [own]
         given = await agent.complete(
-            _ref(TEMPLATES[4].uri), {"name": "sha256", "value": ""}, context_arguments={"job_id": foreign}
+            _ref(TEMPLATES[-1].uri), {"name": "sha256", "value": ""}, context_arguments={"job_id": foreign}
         )
         assert given.completion.values == []
 
@@ -166,7 +169,7 @@ async def test_job_ids_and_hashes_are_completed_from_what_is_there(client: Conne
         assert found.completion.values == [ids[1]]
         cited = json.loads((await text(agent, f"{ROOT}/{ids[0]}/report.json"))[1])["sources"]
         found = await agent.complete(
-            _ref(TEMPLATES[4].uri), {"name": "sha256", "value": ""}, context_arguments={"job_id": ids[0]}
+            _ref(TEMPLATES[-1].uri), {"name": "sha256", "value": ""}, context_arguments={"job_id": ids[0]}
         )
         assert found.completion.values == [source["sha256"] for source in cited][:100]
         for ref, argument in ((_ref("file:///{path}"), "path"), (_ref(TEMPLATES[0].uri), "other")):

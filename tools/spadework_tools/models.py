@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Effort = Literal["low", "medium", "high"]
-Part = Literal["job", "report.md", "report.json", "citations.json", "source"]
+Part = Literal["job", "report.md", "report.html", "report.json", "citations.json", "source"]
 View = Literal["brief", "outline", "section", "citations", "data", "evidence", "full"]
 
 

@@ -37,6 +37,10 @@ TEMPLATES: Final[tuple[Template, ...]] = (
         "A finished job's whole report: text, sources and every citation with its quote and place.", "text/markdown",
     ),
     Template(
+        "research://jobs/{job_id}/report.html", "report-page", "Report as a page",
+        "The same report as one web page that needs nothing else.", "text/html",
+    ),
+    Template(
         "research://jobs/{job_id}/report.json", "report-data", "Report as data",
         "The same report with every field, for programs.", "application/json",
     ),
@@ -69,7 +73,8 @@ class Address:
         if source := _SOURCE.fullmatch(rest):
             return cls(job_id, "source", source[1])
         parts: dict[str, Part] = {
-            "": "job", "/report.md": "report.md", "/report.json": "report.json", "/citations.json": "citations.json",
+            "": "job", "/report.md": "report.md", "/report.html": "report.html", "/report.json": "report.json",
+            "/citations.json": "citations.json",
         }  # fmt: skip
         return cls(job_id, parts[rest]) if rest in parts else None
 
