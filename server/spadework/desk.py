@@ -293,7 +293,7 @@ class Desk:
         """The job as soon as it has ended or asks something, or as it stands when the time is over."""
         with anyio.move_on_after(wait_s):
             version = await self.store.version()
-            while waits(job := await self.store.get(job.id)) or (job.cancel_requested and not job.status.terminal):
+            while waits(job := await self.store.get(job.id)):
                 version = await self.store.changed(version, wait_s)
         return job
 

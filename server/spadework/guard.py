@@ -2,8 +2,8 @@
 
 Why around the whole app and not on each route: the one route that was forgotten is how servers of this kind are
 broken into. Refused are, in this order: a Host that is not ours (421), a page of another origin (403), a caller
-without a valid token (401) or with one that does not allow this (403), too much at once (429), a body that is too
-large (413) or too slow (408).
+without a valid token (401) or with one that does not allow this (403), too much at once (429), and a body that is
+too large (413).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import anyio
@@ -26,9 +27,8 @@ from spadework.quota import Crowd, Rate
 
 log = logging.getLogger(__name__)
 
-#: The largest body of a request, bytes, and how long all of it may take to come, seconds.
+#: The largest body of a request, bytes; how long it may take to come is the listener's affair.
 LARGEST_BODY = 4 << 20
-BODY_S = 30.0
 #: So much of a body that is too large is read and thrown away before its sender is cut off, bytes.
 DRAINED = 32 << 20
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -85,6 +85,11 @@ class Place:
             return True
         parts = urlsplit(origin)
         return self.local and parts.scheme in ("http", "https") and _name(parts.netloc) in LOOPBACK
+
+
+@lru_cache(maxsize=1_024)
+def _visitor(principal: Principal) -> Visitor:
+    return Visitor(principal)
 
 
 class Refusal(Exception):
@@ -164,7 +169,7 @@ class Guard:
         if self._place.scope not in principal.scopes:
             needed = f"The token does not allow the scope {self._place.scope}."
             raise self._challenge(scope, 403, "insufficient_scope", needed)
-        scope["user"] = Visitor(principal)
+        scope["user"] = _visitor(principal)
         return principal.owner
 
     def _challenge(self, scope: Scope, status: int, error: str, why: str) -> Refusal:
@@ -216,15 +221,11 @@ class _Ending:
 
 
 async def _held(headers: Mapping[bytes, list[bytes]], receive: Receive) -> Receive:
-    """A request's body, read whole within its limits, and what comes after it. Raises Refusal."""
+    """A request's body, read whole within its limit, and what comes after it. Raises Refusal."""
     declared = headers.get(b"content-length", [b"0"])[0]
     if b"expect" in headers and declared.isdigit() and int(declared[:20]) > LARGEST_BODY:
         raise _too_large()
-    messages: deque[Message] = deque()
-    with anyio.move_on_after(BODY_S) as patience:
-        messages = await _read(receive)
-    if patience.cancelled_caught:
-        raise Refusal(408, f"The body did not come within {BODY_S:.0f} s.", {"connection": "close"})
+    messages = await _read(receive)
 
     async def replay() -> Message:
         return messages.popleft() if messages else await receive()

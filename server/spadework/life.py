@@ -28,7 +28,7 @@ def standing(job: Job, clock: Clock) -> Standing:
         elapsed_s=max(0, round(ended - (job.started_at or job.created_at))),
         eta_s=None if job.status.terminal else job.eta_s,
         error=job.error,
-        asks=asked(job) if job.status is Status.NEEDS_INPUT else None,
+        asks=asked(job) if asks(job) else None,
     )
 
 
@@ -42,7 +42,7 @@ def life(job: Job, clock: Clock) -> Life:
         changed_at=job.changed_at or job.created_at,
         expires_at=job.expires_at,
         poll_s=_program(job, clock),
-        asks=job.asks if job.status is Status.NEEDS_INPUT else (),
+        asks=job.asks if asks(job) else (),
     )
 
 
@@ -58,23 +58,28 @@ def poll_after(jobs: Sequence[Job], clock: Clock) -> int | None:
     at fewer than 8 times, and the last look comes at most an eighth late.
     """
     least, most = AGENT_S
-    waits: list[float] = []
+    after: list[float] = []
     for job in jobs:
-        if job.status is Status.NEEDS_INPUT:
-            waits.append(most)
+        if asks(job):
+            after.append(most)
         elif not job.status.terminal:
-            waits.append(max(least, _left(job, clock) / 2, _passed(job, clock) / 8))
-    return round(min(most, *waits)) if waits else None
+            after.append(max(least, _left(job, clock) / 2, _passed(job, clock) / 8))
+    return round(min(most, *after)) if after else None
 
 
 def waits(job: Job) -> bool:
     """Whether waiting may bring news: the job is neither ended nor in need of an answer."""
-    return not job.status.terminal and job.status is not Status.NEEDS_INPUT
+    return not job.status.terminal and not asks(job)
+
+
+def asks(job: Job) -> bool:
+    """Whether the job wants an answer; one that is to end does not any more."""
+    return job.status is Status.NEEDS_INPUT and not job.cancel_requested
 
 
 def _program(job: Job, clock: Clock) -> int:
     least, most = PROGRAM_S
-    if job.status is Status.NEEDS_INPUT:
+    if asks(job):
         return round(least)
     return round(min(most, max(least, _left(job, clock) / 20, _passed(job, clock) / 20)))
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, Final, cast
 
 import anyio
+import h11
 import uvicorn
 from anyio.abc import TaskStatus
 from starlette.types import ASGIApp
@@ -20,8 +21,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from spadework_tools.errors import BadRequest
 
-#: How long a client may take over the head of a request, and be idle between two, seconds.
+#: How long a client may take over the head of a request and over its body, and be idle between two, seconds.
 HEAD_S: Final = 10.0
+BODY_S: Final = 30.0
 IDLE_S: Final = 15
 #: Connections at once; beyond them a request is answered with 503. Below the usual limit of 1,024 open files.
 CONNECTIONS: Final = 600
@@ -106,21 +108,25 @@ class Corked:
 
 
 class Timed(H11Protocol):
-    """A connection whose client must send each request's head in time."""
+    """A connection whose client must send each request in time, however it drips; a whole one costs nothing."""
 
     _late: Any = None
 
     def connection_made(self, transport: Any) -> None:
         """Begin; the first head is due."""
         super().connection_made(cast("Any", Corked(transport, self.loop)))
-        self._expect()
+        self._expect(HEAD_S)
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; a head that has begun must end in time, however its bytes drip."""
-        if self._late is None and (self.cycle is None or self.cycle.response_complete):  # pyright: ignore[reportUnnecessaryComparison]
-            self._expect()
+        """Take bytes; what they leave unfinished is due."""
+        before = self.conn.their_state
         super().data_received(data)
-        if self.cycle is not None and not self.cycle.response_complete:  # pyright: ignore[reportUnnecessaryComparison]
+        after = self.conn.their_state
+        if after is h11.IDLE and self._late is None:
+            self._expect(HEAD_S)
+        elif after is h11.SEND_BODY and before is not h11.SEND_BODY:
+            self._expect(BODY_S)
+        elif after not in (h11.IDLE, h11.SEND_BODY):
             self._forget()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -128,8 +134,9 @@ class Timed(H11Protocol):
         self._forget()
         super().connection_lost(exc)
 
-    def _expect(self) -> None:
-        self._late = self.loop.call_later(HEAD_S, self.timeout_keep_alive_handler)
+    def _expect(self, within_s: float) -> None:
+        self._forget()
+        self._late = self.loop.call_later(within_s, self.transport.abort)
 
     def _forget(self) -> None:
         if self._late is not None:

@@ -93,7 +93,8 @@ def test_a_report_is_exported_as_markdown_and_json_with_every_quote(run: Run, tm
     assert papers.QUESTION.split("?")[0] in text
 
 
-@pytest.mark.parametrize(("words", "code", "said"), [
+#: What a person types, with the exit code and a word of what is said.
+MISTAKES: tuple[tuple[tuple[str, ...], int, str], ...] = (
     (("show", "r_nobody"), 1, "unknown_job"),
     (("watch", "r_nobody"), 1, "unknown_job"),
     (("cancel", "r_nobody"), 1, "unknown_job"),
@@ -109,14 +110,15 @@ def test_a_report_is_exported_as_markdown_and_json_with_every_quote(run: Run, tm
     (("show", "r_nobody", "--view", "all"), 2, "view"),
     (("jobs", "--cursor", "made-up"), 2, "cursor"),
     (("reseach", "x"), 2, "reseach"),
-])  # fmt: skip
-def test_a_mistake_on_the_command_line_has_its_sentence_and_its_exit_code(
-    run: Run, words: tuple[str, ...], code: int, said: str
-) -> None:
-    done = run(*words)
-    assert done.returncode == code, (done.stdout, done.stderr)
-    assert done.stdout == ""
-    assert said in done.stderr
+)  # fmt: skip
+
+
+def test_a_mistake_on_the_command_line_has_its_sentence_and_its_exit_code(run: Run) -> None:
+    for words, code, said in MISTAKES:
+        done = run(*words)
+        assert done.returncode == code, (words, done.stdout, done.stderr)
+        assert done.stdout == "", words
+        assert said in done.stderr, words
 
 
 def test_a_failed_job_is_exit_code_one_with_the_reason(run: Run) -> None:

@@ -39,31 +39,33 @@ def odd(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(("folder", "words"), [
-    ("library/gone", ("there is no folder",)),
-    ("private", ("outside",)),
-    ("library/../private", ("outside",)),
-    ("library/way-out", ("outside",)),
-    ("library/empty", ("empty",)),
-    ("library/.hidden", ("hidden",)),
-    ("library/tides.md", ("file",)),
-    ("/etc", ("outside",)),
-    ("/", ("outside",)),
-    ("/proc/self", ("outside",)),
-    ("file:///etc", ("URL",)),
-    ("~/library", ("~",)),
-    (" ", ("empty",)),
-    ("library\0/etc", ("NUL",)),
-    ("x" * 4_000, ()),
-])  # fmt: skip
+#: What an agent may write for a folder, with the words of the refusal.
+REFUSED: dict[str, tuple[str, ...]] = {
+    "library/gone": ("there is no folder",),
+    "private": ("outside",),
+    "library/../private": ("outside",),
+    "library/way-out": ("outside",),
+    "library/empty": ("empty",),
+    "library/.hidden": ("hidden",),
+    "library/tides.md": ("file",),
+    "/etc": ("outside",),
+    "/": ("outside",),
+    "/proc/self": ("outside",),
+    "file:///etc": ("URL",),
+    "~/library": ("~",),
+    " ": ("empty",),
+    "library\0/etc": ("NUL",),
+    "x" * 4_000: (),
+}  # fmt: skip
+
+
 @pytest.mark.anyio
-async def test_a_folder_that_cannot_be_read_is_refused_at_once_and_in_words(
-    client: Connect, odd: Path, folder: str, words: tuple[str, ...]
-) -> None:
+async def test_a_folder_that_cannot_be_read_is_refused_at_once_and_in_words(client: Connect, odd: Path) -> None:
     async with client(roots=[odd / "library"]) as agent:
-        said = await refused(agent, "start_research", question=papers.QUESTION, folders=[folder], engine="local")
-        assert said.startswith("bad_folder: "), said
-        assert all(word in said for word in words), said
+        for folder, words in REFUSED.items():
+            said = await refused(agent, "start_research", question=papers.QUESTION, folders=[folder], engine="local")
+            assert said.startswith("bad_folder: "), said
+            assert all(word in said for word in words), said
         assert (await call(agent, "check_research"))["jobs"] == []
 
 

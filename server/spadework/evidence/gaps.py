@@ -76,10 +76,11 @@ def outer(quote: Skeleton, source: Skeleton, place: int) -> Match:
 
 
 def _torn(source: Skeleton, place: int) -> bool:
-    """Whether a list number cannot have stood here: inside a sentence, or where the source has another one."""
+    """Whether a list number cannot have stood here: within a line, or where the source has another one."""
     gap, before = source.gap(place) or "", _word(source, place, after=False)
     numbered = re.fullmatch(r"\d{1,3}|[a-z]|[ivx]{1,4}", before) is not None and gap[:1] in (".", ")")
-    return numbered or not set(gap) & set("\n.:;!?")
+    # A number at a sentence's end within a line ("above 93. The mean") is the end of the sentence before.
+    return numbered or "\n" not in gap
 
 
 def _markers_differ(ours: list[str], theirs: list[str]) -> bool:
