@@ -21,6 +21,8 @@ class Match(IntEnum):
     CHANGED = 2
 
 
+#: So far back a number is looked for that a quote may have torn off, in code points.
+_NEAR = 40
 _APOSTROPHE = re.compile(r" ?' ?\Z")
 _SOFT_HYPHEN = re.compile(r"-+[ \n]+\Z")
 _HARD_HYPHEN = re.compile(r"[-_]+\Z")
@@ -70,17 +72,22 @@ def outer(quote: Skeleton, source: Skeleton, place: int) -> Match:
     before, after = quote.marked(size), source.marked(place + size)
     # Where the source keeps its markers, one that it does not have here shows that words before it are missing.
     tail = _markers_differ(before, after) or (bool(before) and not after and bool(source.markers))
-    listed = any(mark[0] not in "[]" and not mark.isdigit() for mark in quote.marked(0))
-    torn = listed and place > 0 and _torn(source, place)
+    listed = [mark for mark in quote.marked(0) if mark[0] not in "[]" and not mark.isdigit()]
+    torn = bool(listed) and place > 0 and _torn(source, place, listed)
     return Match.CHANGED if head or tail or torn else Match.SAME
 
 
-def _torn(source: Skeleton, place: int) -> bool:
-    """Whether a list number cannot have stood here: within a line, or where the source has another one."""
+def _torn(source: Skeleton, place: int, listed: list[str]) -> bool:
+    """Whether a list number cannot have stood here: inside a sentence, or where the source has another one.
+
+    Nor where the source has that very number just before: "above 93. The mean" is cut out of "above 93 mg. The mean".
+    """
     gap, before = source.gap(place) or "", _word(source, place, after=False)
     numbered = re.fullmatch(r"\d{1,3}|[a-z]|[ivx]{1,4}", before) is not None and gap[:1] in (".", ")")
-    # A number at a sentence's end within a line ("above 93. The mean") is the end of the sentence before.
-    return numbered or "\n" not in gap
+    middle = source.folded_at(place)
+    near = set(re.findall(r"\d+", source.folded[max(0, middle - _NEAR) : middle]))
+    repeated = any(number in near for mark in listed for number in re.findall(r"\d+", mark))
+    return numbered or repeated or not set(gap) & set("\n.:;!?")
 
 
 def _markers_differ(ours: list[str], theirs: list[str]) -> bool:
