@@ -206,7 +206,7 @@ class Runner:
                 await self._settle(bench, await self._checked(job, early, bench))
                 return
             if job.begun is None or job.begun[0] != self._clock.boot_id or _keyless(job):
-                job = await bench.write(self._starting(job))
+                job = await self._settle(bench, self._starting(job))
             result = None
             with anyio.move_on_after(self._left(job)):
                 result = await self._worked(engine, job, bench)
@@ -280,16 +280,14 @@ class Runner:
         change = self._finishing(job, said) if isinstance(said, Report) else self._cancelling(job, said)
         await self._settle(bench, change)
 
-    async def _settle(self, bench: JobBench, change: Change) -> None:
-        """Write an outcome; a full disk loses no finished report while this process lives."""
+    async def _settle(self, bench: JobBench, change: Change) -> Job:
+        """Write what became of the job; a full disk loses no finished report while this process lives."""
         while True:
             try:
-                await bench.write(change)
+                return await bench.write(change)
             except UNWRITABLE as trouble:
-                log.warning("%s cannot be finished yet: %s", bench.job.id, trouble)
+                log.warning("%s cannot be written yet: %s", bench.job.id, trouble)
                 await anyio.sleep(RETRY_S)
-            else:
-                return
 
     def _left(self, job: Job) -> float | None:
         """Seconds until the job's deadline; None without one."""

@@ -55,7 +55,7 @@ async def test_the_example_starts_the_four_tools_in_the_clients_that_read_mcp_js
 async def test_the_example_says_the_same_to_every_client() -> None:
     assert EXAMPLE["mcpServers"] == EXAMPLE["servers"]
     assert set(EXAMPLE) == {"mcpServers", "servers"}
-    assert EXAMPLE["servers"]["spadework"] == {"command": "spadework", "args": ["serve", "--no-desk"], "env": {}}
+    assert EXAMPLE["servers"]["spadework"] == {"command": "spadework", "args": ["serve"], "env": {}}
 
 
 async def test_the_readmes_codex_block_starts_the_four_tools(tmp_path: Path) -> None:
