@@ -37,7 +37,7 @@ async def tools_of(entry: dict[str, Any], tmp_path: Path) -> list[str]:
     """The tools of the server an entry starts, in the environment a client gives it."""
     # What `pip install` or `uv tool install` does for a user: the command is on the path.
     path = f"{Path(sys.executable).parent}{os.pathsep}{AROUND['PATH']}"
-    env = {**entry.get("env", {}), "PATH": path, "SPADEWORK_HOME": str(tmp_path / "home")}
+    env = {**entry.get("env", {}), "PATH": path, "SPADEWORK_HOME": str(tmp_path / "home"), "SPADEWORK_IDLE_S": "3"}
     server = StdioServerParameters(command=entry["command"], args=entry["args"], env=env, cwd=tmp_path)
     with anyio.fail_after(60):
         async with Client(server) as client:
@@ -55,7 +55,9 @@ async def test_the_example_starts_the_four_tools_in_the_clients_that_read_mcp_js
 async def test_the_example_says_the_same_to_every_client() -> None:
     assert EXAMPLE["mcpServers"] == EXAMPLE["servers"]
     assert set(EXAMPLE) == {"mcpServers", "servers"}
-    assert EXAMPLE["servers"]["spadework"] == {"command": "spadework", "args": ["serve"], "env": {}}
+    assert EXAMPLE["servers"]["spadework"] == {
+        "type": "stdio", "command": "spadework", "args": ["serve"], "env": {}
+    }  # fmt: skip
 
 
 async def test_the_readmes_codex_block_starts_the_four_tools(tmp_path: Path) -> None:
