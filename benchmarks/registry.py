@@ -142,8 +142,8 @@ class Raw:
     def claim(self) -> Lease:
         def work() -> Lease:
             now = CLOCK.boot()
-            self.con.execute("INSERT OR REPLACE INTO rq_workers VALUES ('bench', ?)", (now + 3_600,))
-            self.con.execute("SELECT id, until FROM rq_workers").fetchall()
+            self.con.execute("INSERT OR REPLACE INTO rq_workers VALUES ('bench', ?, ?)", (now + 3_600, now))
+            self.con.execute("SELECT id, until, since FROM rq_workers").fetchall()
             prio = self._one(
                 "SELECT prio, due FROM rq_jobs INDEXED BY rq_due WHERE due IS NOT NULL AND prio > ?"
                 " ORDER BY prio, due LIMIT 1", -(2**62),

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, cast
 PROTOCOL = 1
 #: This distribution's version and its registry's schema, written out: looking them up costs the bridge its start.
 VERSION = "0.1.0"
-SCHEMA = 2
+SCHEMA = 3
 #: A hello is refused beyond this size, bytes.
 LONGEST = 1 << 20
 

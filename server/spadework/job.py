@@ -74,7 +74,7 @@ class Job(BaseModel):
     begun: tuple[str, float] | None = None
     expires_at: float | None = None
     cancel_requested: bool = False
-    claims: int = 0
+    claims: float = 0
     seq: int = 0
     version: int = 0
 

@@ -161,6 +161,7 @@ class TestClaim:
             doomed = await opener()
             (lease,) = await doomed.claim(f"w{number}", 1, LEASE_S)
             assert lease.job.claims == number + 1
+            clock.pass_s(3)
             await doomed.close()
         last = await opener()
         assert await last.claim("w9", 1, LEASE_S) == []
@@ -169,6 +170,25 @@ class TestClaim:
         assert failed.error is not None
         assert failed.error.code == "poison"
         assert failed.expires_at is not None
+
+    @within(20)
+    async def test_a_job_whose_workers_die_as_soon_as_they_start_is_poison_after_four_times_as_many(
+        self, opener: Opener, clock: HandClock
+    ) -> None:
+        job = a_job(clock)
+        await (await opener()).submit(job)
+        claims = 0
+        while True:
+            doomed = await opener()
+            if not await doomed.claim(f"w{claims}", 1, LEASE_S):
+                break
+            claims += 1
+            clock.pass_s(0.5)
+            await doomed.close()
+        assert claims == 20
+        failed = await doomed.get(job.id)
+        assert failed.error is not None
+        assert failed.error.code == "poison"
 
     @within(20)
     async def test_progress_makes_a_job_no_poison(self, opener: Opener, clock: HandClock) -> None:

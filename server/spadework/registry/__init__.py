@@ -154,7 +154,8 @@ class JobStore(Protocol):
     async def claim(self, worker: str, n: int, lease_s: float, job_id: str | None = None) -> list[Lease]:
         """Take up to `n` due jobs (or the one named), dead workers' first; a queued job starts running.
 
-        A job claimed more than five times without progress fails as `poison` instead.
+        A job claimed more than five times without progress fails as `poison` instead; a claim whose worker died
+        within two seconds of its start counts for a quarter.
         """
         ...
 

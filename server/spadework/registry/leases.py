@@ -22,6 +22,11 @@ from spadework_tools.models import Fault, Status
 
 #: How often a job may be claimed without progress.
 CLAIMS = 5
+#: A worker found dead within so many seconds of its first claim says little about its jobs: whoever killed it so soon
+#: kills the next one too. Such a claim counts for this part of one, so that a job which does kill its worker is still
+#: given up, after some twenty.
+YOUNG_S = 2.0
+YOUNG_COUNTS = 0.25
 
 # The one order that needs no sort: each priority in turn, and in it what is due, the longest due first. Left to
 # itself, SQLite picks the status index and sorts the whole queue.
@@ -30,8 +35,8 @@ _PRIO = """SELECT prio, due FROM rq_jobs INDEXED BY rq_due WHERE due IS NOT NULL
 _DUE = f"""SELECT {COLUMNS} FROM rq_jobs INDEXED BY rq_due WHERE due IS NOT NULL AND prio = ? AND due <= ?
     ORDER BY due, born LIMIT ?"""  # noqa: S608 - constants only, as everywhere in this file
 _HELD = f"SELECT {COLUMNS} FROM rq_jobs INDEXED BY rq_held WHERE worker = ?"  # noqa: S608
-_OTHERS = "SELECT id, until FROM rq_workers"
-_ENLIST = "INSERT OR REPLACE INTO rq_workers VALUES (?, ?)"
+_OTHERS = "SELECT id, until, since FROM rq_workers"
+_ENLIST = "INSERT OR REPLACE INTO rq_workers (id, until, since) VALUES (?, ?, ?)"
 _RENEW = "UPDATE rq_workers SET until = ? WHERE id = ?"
 _STRIKE = "DELETE FROM rq_workers WHERE id = ?"
 # A job handed back in good order was not tried in vain.
@@ -60,7 +65,7 @@ class Leases:
     def _claim(self, worker: str, n: int, lease_s: float, job_id: str | None) -> list[Lease]:
         self._presence.hold(worker)
         now = self._clock.boot()
-        if not self._enlist(worker, now + lease_s):
+        if not self._enlist(worker, now, lease_s):
             return []
         self.reap()
         leases: list[Lease] = []
@@ -70,10 +75,10 @@ class Leases:
                 leases.append(lease)
         return leases
 
-    def _enlist(self, worker: str, until: float) -> bool:
+    def _enlist(self, worker: str, now: float, lease_s: float) -> bool:
         if worker in self._enlisted:
-            return self._session.con.execute(_RENEW, (until, worker)).rowcount == 1
-        self._session.con.execute(_ENLIST, (worker, until))
+            return self._session.con.execute(_RENEW, (now + lease_s, worker)).rowcount == 1
+        self._session.con.execute(_ENLIST, (worker, now + lease_s, now))
         self._enlisted.add(worker)
         return True
 
@@ -104,8 +109,8 @@ class Leases:
         if row.claims >= CLAIMS:
             fault = Fault(
                 code="poison",
-                message=f"the job was started {row.claims} times and its worker died each time before any progress. "
-                "Start it again with a smaller request; if that fails too, report it.",
+                message="the job was started again and again, and each time its worker died before any progress; what "
+                "was reserved for it at a vendor stays counted. Start it again with a smaller request, or report it.",
             )
             self._tables.save(row, job, {"status": Status.FAILED, "error": fault}, due=None)
             return None
@@ -156,18 +161,22 @@ class Leases:
         now = self._clock.boot()
         # Workers of this very process are evidently alive, however late their heartbeat is.
         dead = [
-            worker
-            for worker, until in self._session.rows(_OTHERS)
+            (worker, since)
+            for worker, until, since in self._session.rows(_OTHERS)
             if worker not in self._enlisted and (until < now or self._presence.gone(worker))
         ]
-        for worker in dead:
+        for worker, since in dead:
             self._session.con.execute(_STRIKE, (worker,))
-            for found in self._session.rows(_HELD, (worker,)):
-                row = Row._make(found)
-                job = job_of(row)
-                event = Event(at=self._clock.wall(), kind="recovered", text="Its worker is gone; it will be resumed.")
-                self._tables.save(row, job, {}, (event,), worker=None, due=0.0)
+            self._free(worker, spared=1 - YOUNG_COUNTS if now - since < YOUNG_S else 0.0)
         return len(dead)
+
+    def _free(self, worker: str, spared: float) -> None:
+        """Put a dead worker's jobs at the front of the queue, with so much of its claim on them uncounted."""
+        for found in self._session.rows(_HELD, (worker,)):
+            row = Row._make(found)
+            event = Event(at=self._clock.wall(), kind="recovered", text="Its worker is gone; it will be resumed.")
+            claims = max(0.0, row.claims - spared)
+            self._tables.save(row, job_of(row), {}, (event,), worker=None, due=0.0, claims=claims)
 
     def due_in(self) -> float | None:
         """See `JobStore.due_in`."""

@@ -49,7 +49,7 @@ class Row(NamedTuple):
     due: float | None
     worker: str | None
     fence: int
-    claims: int
+    claims: float
     cancel: int
     seq: int
     kept: int

@@ -94,6 +94,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
             disabled TEXT,
             PRIMARY KEY (owner, url)) WITHOUT ROWID""",
     ),
+    ("""ALTER TABLE rq_workers ADD COLUMN since REAL NOT NULL DEFAULT 0""",),
 )
 
 SCHEMA = len(STEPS)

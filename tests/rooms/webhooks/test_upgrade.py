@@ -26,6 +26,7 @@ async def test_a_registry_of_schema_1_opens_with_its_jobs(home: Path) -> None:
     con = sqlite3.connect(home / "registry" / "cache.db")
     con.execute("DROP TABLE rq_deliveries")
     con.execute("DROP TABLE rq_endpoints")
+    con.execute("ALTER TABLE rq_workers DROP COLUMN since")
     con.execute("UPDATE rq_meta SET n = 1 WHERE k = 'schema'")
     con.commit()
     con.close()
