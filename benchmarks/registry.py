@@ -88,7 +88,7 @@ class Raw:
         Core.open(home, CLOCK, LIMITS).close()
         folder = home / "registry"
         self.con = sqlite3.connect(folder / "cache.db", timeout=5, isolation_level=None)
-        for pragma in ("cache_size = 8192", "mmap_size = 67108864", f"journal_size_limit = {32 << 20}"):
+        for pragma in ("cache_size = 1024", "mmap_size = 0", f"journal_size_limit = {32 << 20}"):
             self.con.execute(f"PRAGMA {pragma}")
         self._gate = Gate(folder / ".gate")
         self._sync = ""

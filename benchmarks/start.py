@@ -2,7 +2,9 @@
 
     uv run python benchmarks/start.py [ROUNDS]
 
-Every round takes one start of each kind, so that whatever else the machine does falls on all of them alike.
+Every round takes one start of each kind, so that whatever else the machine does falls on all of them alike. Goals:
+warm at most 150 ms and 1/6 of the bare server, cold 1.3 of it, a trivial call 1.5 of it, 15 MB for a further client, an
+idle desk 0.5 % of a core, no growth over 5,000 jobs. Takes some three minutes.
 """
 
 from __future__ import annotations
@@ -94,7 +96,8 @@ def end_desk(home: Path) -> None:
     desk.wait(20)
 
 
-def starts(place: Path, rounds: int) -> None:
+def starts(place: Path, rounds: int) -> dict[str, object]:
+    """Spawn to tools: a cold home, a warm one, and the bare SDK's server."""
     taken: dict[str, list[float]] = {"bare": [], "cold": [], "warm": []}
     for number in range(rounds):
         home = place / f"start-{number}"
@@ -103,13 +106,17 @@ def starts(place: Path, rounds: int) -> None:
         taken["warm"].append(once(OURS, home))
         end_desk(home)
     bare, cold, warm = (statistics.median(taken[kind]) for kind in ("bare", "cold", "warm"))
-    print(f"spawn to tools, median of {rounds}:", end=" ")
-    print(f"bare {bare * 1e3:.0f} ms, cold {cold * 1e3:.0f}, warm {warm * 1e3:.0f}")
-    print(f"  warm (goal: at most 150 ms and 0.167 of bare)  {warm * 1e3:.0f} ms, {warm / bare:.3f}")
-    print(f"  cold (goal: at most 1.3 of bare)               {cold / bare:.2f}")
+    return {
+        "bare_ms": round(bare * 1e3),
+        "warm_ms": round(warm * 1e3),
+        "warm_ratio": round(warm / bare, 3),
+        "cold_ms": round(cold * 1e3),
+        "cold_ratio": round(cold / bare, 2),
+    }
 
 
-def calls(place: Path, times: int) -> None:
+def calls(place: Path, times: int) -> dict[str, object]:
+    """A trivial call through bridge and desk, and to the bare SDK's server."""
     home = place / "calls"
     bare, ours = Client(BARE, home), Client(OURS, home)
     bare.tools()
@@ -119,7 +126,17 @@ def calls(place: Path, times: int) -> None:
         spans["bare"] += bare.call("echo", times // 10)
         spans["ours"] += ours.call("check_research", times // 10)
     one, other = statistics.median(spans["bare"]), statistics.median(spans["ours"])
-    print(f"a trivial call (goal: 1.5 of bare): {other / one:.2f}, bare {one * 1e3:.2f} ms, ours {other * 1e3:.2f} ms")
+    bare.close()
+    ours.close()
+    end_desk(home)
+    return {"bare_ms": round(one * 1e3, 2), "ours_ms": round(other * 1e3, 2), "ratio": round(other / one, 2)}
+
+
+def idleness(place: Path) -> dict[str, object]:
+    """What a further client and an idle desk take."""
+    home = place / "idle"
+    first = Client(OURS, home)
+    first.tools()
     desk = desk_of(home)
     before = desk.memory_info().rss
     more = [Client(OURS, home) for _ in range(5)]
@@ -127,18 +144,21 @@ def calls(place: Path, times: int) -> None:
         client.tools()
     each = max(psutil.Process(client.process.pid).memory_info().rss for client in more)
     grown = (desk.memory_info().rss - before) / len(more)
-    print(
-        f"a further client (goal: at most 15 MB): bridge {each / 1e6:.1f} MB, desk {grown / 1e6:.1f} MB more for each"
-    )
-    for client in (*more, bare, ours):
+    for client in (*more, first):
         client.close()
     busy = sum(desk.cpu_times()[:2])
     time.sleep(20)
-    print(f"an idle desk (goal: at most 0.5 % of a core): {(sum(desk.cpu_times()[:2]) - busy) / 20:.2%}")
+    idle = (sum(desk.cpu_times()[:2]) - busy) / 20
     end_desk(home)
+    return {
+        "bridge_mb": round(each / 1e6, 1),
+        "desk_mb_more_for_each": round(grown / 1e6, 1),
+        "desk_idle_percent_of_a_core": round(idle * 100, 2),
+    }
 
 
-def crowd(place: Path) -> None:
+def crowd(place: Path) -> dict[str, object]:
+    """Twenty clients at once on a cold home."""
     home = place / "crowd"
     clients = [Client(OURS, home) for _ in range(20)]
     with ThreadPoolExecutor(20) as pool:
@@ -146,18 +166,48 @@ def crowd(place: Path) -> None:
     for client in clients:
         client.close()
     desks = (home / "desk.log").read_text().count("is open: process")
-    print(f"20 clients on a cold home: {len(spans)} answers, {desks} desk, the last after {max(spans):.2f} s")
     end_desk(home)
+    return {"answers": len(spans), "desks": desks, "last_s": round(max(spans), 2)}
+
+
+def growth(place: Path, jobs: int) -> dict[str, object]:
+    """The desk's resident memory in MB after every tenth of so many jobs; the first tenth warms it up."""
+    home = place / "growth"
+    client = Client(OURS, home)
+    client.tools()
+    desk = desk_of(home)
+    sizes: list[float] = []
+    for tenth in range(10):
+        script = "[script: report 300]"
+        for number in range(jobs // 10):
+            question = {"question": f"Question {tenth}-{number}? {script}", "engine": "scripted"}
+            last = client.ask("tools/call", name="start_research", arguments=question)["structuredContent"]["job_id"]
+        status = "queued"
+        while status != "completed":
+            standing = {"job_ids": [last], "wait_s": 10}
+            found = client.ask("tools/call", name="check_research", arguments=standing)["structuredContent"]
+            status = found["jobs"][0]["status"]
+        sizes.append(round(desk.memory_info().rss / 1e6, 1))
+    client.close()
+    end_desk(home)
+    return {"jobs": jobs, "rss_mb": sizes, "grown_mb": round(sizes[-1] - sizes[0], 1)}
 
 
 def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 10
-    load = os.getloadavg()[0]
-    print(f"Python {sys.version.split()[0]}, {os.cpu_count()} cores, load {load:.1f} before the run")
+    figures: dict[str, object] = {
+        "python": sys.version.split()[0],
+        "cores": os.cpu_count(),
+        "load_before": round(os.getloadavg()[0], 1),
+    }
     with tempfile.TemporaryDirectory(prefix="spadework-start-") as folder:
-        starts(Path(folder), rounds)
-        calls(Path(folder), 1_000)
-        crowd(Path(folder))
+        place = Path(folder)
+        figures["spawn_to_tools"] = starts(place, rounds)
+        figures["trivial_call"] = calls(place, 1_000)
+        figures["idle"] = idleness(place)
+        figures["twenty_clients"] = crowd(place)
+        figures["growth"] = growth(place, 5_000)
+    print(json.dumps(figures, indent=2))
 
 
 main()

@@ -30,7 +30,8 @@ HELD = 1 << 20
 LAST_S = 0.15
 #: How often an orphan looks for its parent where the system cannot tell, seconds.
 WATCH_S = 0.1
-_CHUNK = 1 << 18
+#: Read at once, bytes; a larger buffer would be mapped and unmapped by the system for every line.
+_CHUNK = 1 << 16
 
 
 class Unable(Exception):

@@ -109,7 +109,7 @@ class Desk:
 
         Raises UnknownJob, JobExpired, BadRequest for a `since` or `cursor` that is not ours.
         """
-        after = _moment(since, await self.store.version())
+        after = None if since is None else _moment(since, await self.store.version())
         listing = await self._listing(job_ids, cursor)
         seen = after if after is not None else max((job.version for job in listing.jobs), default=0)
         if wait_s > 0 and not _news(listing.jobs, seen) and any(map(waits, listing.jobs)):
@@ -360,10 +360,8 @@ class Desk:
         )
 
 
-def _moment(since: str | None, version: int) -> int | None:
+def _moment(since: str, version: int) -> int:
     """The store's version that a `since` names. Raises BadRequest for one that this store cannot have given."""
-    if since is None:
-        return None
     number = since[1:]
     if since[:1] != "v" or not number.isdecimal() or len(number) > 18 or int(number) > version:
         raise BadRequest(f"since {since[:40]!r} is not one we gave. Pass on that of your last check, or leave it out.")

@@ -101,6 +101,10 @@ class Blobs:
                 disk_min_file_size=2**40,
                 sqlite_auto_vacuum=0,
                 sqlite_synchronous=2,
+                # Else a desk would grow with its registry, by up to 32 MB of cached and 64 MB of mapped pages; the
+                # system's own cache holds them anyway.
+                sqlite_cache_size=1_024,
+                sqlite_mmap_size=0,
                 statistics=0,
             ),
         )
