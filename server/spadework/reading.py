@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from spadework.egress import Reply
 from spadework.engines.local.document import Document, Unreadable
-from spadework.engines.local.extract import extract, tree, walk
+from spadework.engines.local.extract import extract
 from spadework.engines.local.extract.decode import decode
 from spadework.engines.local.extract.draft import Draft
 from spadework.engines.local.extract.kinds import Kind
@@ -59,6 +59,9 @@ def _held(document: Document, quotes: Sequence[str]) -> int:
 
 def _whole(article: Document, body: bytes) -> Document | None:
     """Every block of a page, furniture included."""
+    # With the HTML library, for which a desk that is just starting would wait.
+    from spadework.engines.local.extract import tree, walk
+
     root = tree.parse(decode(body)[0])
     if root is None:
         return None

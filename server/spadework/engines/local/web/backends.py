@@ -13,14 +13,10 @@ from datetime import UTC, datetime
 from typing import Any, cast
 from urllib.parse import quote, urlencode
 
-from lxml import etree as _etree  # pyright: ignore
-
 from spadework.engines.local.web.lead import Lead
 from spadework.engines.local.words import matter
 from spadework.engines.payload import Payload, decode, plain
 from spadework_tools.errors import BadReply
-
-etree = cast("Any", _etree)
 
 #: How many results one answer may bring.
 PAGE = 20
@@ -111,6 +107,10 @@ def _from_wikipedia(body: bytes, base: str) -> list[Lead]:
 
 
 def _from_arxiv(body: bytes, _base: str) -> list[Lead]:
+    # A desk that is just starting needs no XML, and would wait for the library.
+    from lxml import etree as _etree  # pyright: ignore
+
+    etree = cast("Any", _etree)
     parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False)
     try:
         root = etree.fromstring(body, parser)
