@@ -55,7 +55,7 @@ def installed() -> Path:
         if not done.exists():
             shutil.rmtree(place / "node_modules", ignore_errors=True)
             (place / "package.json").write_text("{}")
-            _npm("install", "--ignore-scripts", "--no-audit", "--no-fund", f"@modelcontextprotocol/inspector@{VERSION}",
+            npm("install", "--ignore-scripts", "--no-audit", "--no-fund", f"@modelcontextprotocol/inspector@{VERSION}",
                  place=place)  # fmt: skip
             done.touch()
     manifest = json.loads((script / "package.json").read_text())
@@ -64,7 +64,7 @@ def installed() -> Path:
     return script / entry
 
 
-def _npm(*arguments: str, place: Path) -> None:
+def npm(*arguments: str, place: Path) -> None:
     try:
         run = subprocess.run(
             [str(NODE), str(_NPM), *arguments],

@@ -52,7 +52,7 @@ def mcpb() -> Path:
             (place / "package.json").write_text("{}")
             package = f"@anthropic-ai/mcpb@{MCPB}"
             try:
-                inspector._npm("install", "--ignore-scripts", "--no-audit", "--no-fund", package, place=place)
+                inspector.npm("install", "--ignore-scripts", "--no-audit", "--no-fund", package, place=place)
             except Unreachable as reason:
                 if AROUND.get("CI") == "true":
                     raise

@@ -152,5 +152,5 @@ def axe() -> str:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not script.exists():
             (place / "package.json").write_text("{}")
-            inspector._npm("install", "--ignore-scripts", "--no-audit", "--no-fund", f"axe-core@{AXE}", place=place)
+            inspector.npm("install", "--ignore-scripts", "--no-audit", "--no-fund", f"axe-core@{AXE}", place=place)
     return script.read_text(encoding="utf-8")
