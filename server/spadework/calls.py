@@ -196,7 +196,7 @@ def refusal(number: Any, why: str) -> bytes:
 def _object(line: bytes) -> dict[str, Any] | None:
     try:
         message = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return cast("dict[str, Any]", message) if isinstance(message, dict) else None
 

@@ -31,7 +31,7 @@ async def _answer(desk: Desk, line: str) -> dict[str, Any]:
     except Trouble as trouble:
         kind = next((kind.__name__ for kind in (MissingKey, BadRequest) if isinstance(trouble, kind)), "Trouble")
         return {"trouble": {"kind": kind, "code": trouble.code, "message": trouble.message}}
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         message = f"the desk does not understand this command ({type(error).__name__}). Use the desk's own version."
         return {"trouble": {"kind": "Trouble", "code": "garbled", "message": message}}
 

@@ -95,7 +95,7 @@ def _line(row: Mapping[str, Any]) -> bytes:
 def _row(line: bytes, kind: str, fields: tuple[str, ...]) -> dict[str, Any]:
     try:
         row: Any = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Garbled(f"a line that is no {kind}") from None
     found = cast("dict[str, Any]", row) if isinstance(row, dict) else {}
     if found.get("spadework") != kind or not isinstance(found.get("protocol"), int):

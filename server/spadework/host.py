@@ -307,7 +307,7 @@ async def _refuse(listener: anyio.abc.Listener[Any], address: Address, why: str)
 def _nonce(challenge: bytes) -> str:
     try:
         return str(json.loads(challenge)["nonce"])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, RecursionError, TypeError, KeyError):
         raise Garbled("a line that is no challenge") from None
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncGenerator
+from abc import ABC, abstractmethod
 from contextlib import suppress
-from typing import Any, Protocol, cast
+from typing import Any, BinaryIO, Protocol, cast
 
 import anyio
 import anyio.abc
@@ -20,6 +20,7 @@ from mcp.server.stdio import stdio_server
 
 from spadework.calls import MARK, taken
 from spadework.environ import PARENT
+from spadework.grammar import refusal
 from spadework.mend import mend
 from spadework.runner import Runner
 
@@ -37,6 +38,8 @@ class Lines:
     def __init__(self, stream: anyio.abc.ByteStream) -> None:
         self._stream = stream
         self._buffer = BufferedByteReceiveStream(stream)
+        # Whoever reads has something to say too, while an answer may be half on its way to a slow client.
+        self._turn = anyio.Lock(fast_acquire=True)
 
     async def line(self) -> bytes:
         """The next line, without its end. Raises EndOfStream."""
@@ -50,37 +53,98 @@ class Lines:
 
     async def __anext__(self) -> str:
         try:
-            return mend((await self.line()).decode("utf-8", "replace"))
+            return (await self.line()).decode("utf-8", "replace")
         except anyio.EndOfStream:
             raise StopAsyncIteration from None
 
     async def write(self, text: str) -> None:
         """Send a text."""
-        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-            await self._stream.send(text.encode())
+        async with self._turn:
+            with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+                await self._stream.send(text.encode())
 
-    async def flush(self) -> None:
+
+class Wire(ABC):
+    """An MCP client's lines and the way back; a line that is no message of the protocol is answered here.
+
+    Of a file the SDK only reads lines, writes and flushes, so this can be its file.
+    """
+
+    @abstractmethod
+    async def line(self) -> bytes:
+        """The next line. Raises EndOfStream."""
+
+    @abstractmethod
+    async def write(self, text: str) -> None:
+        """Send a text."""
+
+    def __aiter__(self) -> Wire:
+        return self
+
+    async def __anext__(self) -> str:
+        try:
+            while True:
+                text = mend((await self.line()).decode("utf-8", "replace"))
+                owed = refusal(text) if text.strip() else ""
+                if owed is None:
+                    return text
+                await self.write(owed)
+        except anyio.EndOfStream:
+            raise StopAsyncIteration from None
+
+    async def flush(self) -> None:  # noqa: B027 - the same for all
         """Nothing is held back."""
 
 
-class Announced(Lines):
+class Announced(Wire):
     """A bridge's lines, of which it is told each tool call before anything is done about it."""
 
     def __init__(self, lines: Lines) -> None:
-        self._inner = lines
+        self._lines = lines
         self._places = 0
 
     async def line(self) -> bytes:
         """The next line. Raises EndOfStream."""
-        line = await self._inner.line()
+        line = await self._lines.line()
         self._places += 1
         if MARK in line:
-            await self._inner.write(taken(self._places))
+            await self._lines.write(taken(self._places))
         return line
 
     async def write(self, text: str) -> None:
         """Send a text."""
-        await self._inner.write(text)
+        await self._lines.write(text)
+
+
+class Pipes(Wire):
+    """The client's two pipes, taken away from everybody else: a child reads nothing, and what it prints goes astray."""
+
+    def __init__(self) -> None:
+        self._stdin = anyio.wrap_file(_claimed(0, os.open(os.devnull, os.O_RDONLY), "rb"))
+        self._stdout = anyio.wrap_file(_claimed(1, os.dup(2), "wb"))
+        self._turn = anyio.Lock(fast_acquire=True)
+
+    async def line(self) -> bytes:
+        """The next line. Raises EndOfStream."""
+        line = await self._stdin.readline()
+        if not line:
+            raise anyio.EndOfStream
+        return line
+
+    async def write(self, text: str) -> None:
+        """Send a text."""
+        async with self._turn:
+            with suppress(BrokenPipeError):
+                await self._stdout.write(text.encode())
+                await self._stdout.flush()
+
+
+def _claimed(number: int, instead: int, mode: str) -> BinaryIO:
+    """One of the standard files, in whose place another is left."""
+    wire = os.dup(number)
+    os.dup2(instead, number)
+    os.close(instead)
+    return cast("BinaryIO", open(wire, mode))  # noqa: PTH123 - an open descriptor
 
 
 class Converser(Protocol):
@@ -93,8 +157,12 @@ class Converser(Protocol):
 
 async def serve_stream(server: Converser, lines: Lines) -> None:
     """Serve one client on a connection until it closes."""
-    # The SDK's public way to streams of one's own: of a file it only reads lines, writes and flushes.
-    file = cast("anyio.AsyncFile[str]", Announced(lines))
+    await _serve(server, Announced(lines))
+
+
+async def _serve(server: Converser, wire: Wire) -> None:
+    # The SDK's public way to streams of one's own.
+    file = cast("anyio.AsyncFile[str]", wire)
     async with stdio_server(file, file) as (read, write):
         await server.converse(read, write)
 
@@ -105,26 +173,8 @@ async def serve_stdio(server: Converser, runner: Runner) -> None:
         group.start_soon(_on_signal, runner)
         group.start_soon(_on_orphaned, runner)
         group.start_soon(runner.run)
-        # Of a file the SDK only reads lines.
-        file = cast("anyio.AsyncFile[str]", _mended(_claimed_stdin()))
-        async with stdio_server(stdin=file) as (read, write):
-            await server.converse(read, write)
+        await _serve(server, Pipes())
         await _exit(runner)
-
-
-async def _mended(file: anyio.AsyncFile[str]) -> AsyncGenerator[str]:
-    """The lines of a file, each mended before it is parsed."""
-    async for line in file:
-        yield mend(line)
-
-
-def _claimed_stdin() -> anyio.AsyncFile[str]:
-    """The client's pipe, taken away from everybody else: a child that reads stdin finds the null device."""
-    wire = os.dup(0)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    return anyio.wrap_file(open(wire, encoding="utf-8", errors="replace"))  # noqa: PTH123 - an open descriptor
 
 
 async def _exit(runner: Runner) -> None:

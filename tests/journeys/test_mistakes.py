@@ -64,6 +64,7 @@ MISTAKES: dict[str, tuple[tuple[str, dict[str, Any]], tuple[str, ...]]] = {
     "since of somebody else": (("check_research", {"since": "yesterday"}), ("since",)),
     "since of a huge number": (("check_research", {"since": "v" + "9" * 39}), ("since",)),
     "list that is no list": (("check_research", {"job_ids": "[not json"}), ("job_ids",)),
+    "list within lists without end": (("check_research", {"job_ids": "[" * 5_000}), ("job_ids",)),
     "list of a number": (("check_research", {"job_ids": 7}), ("job_ids", "list")),
     "result of nobody's job": (("get_result", {"job_id": "r_" + "0" * 36}), ("unknown_job",)),
     "result without an id": (("get_result", {}), ("job_id", "missing")),

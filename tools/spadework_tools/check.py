@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
+from pydantic_core import from_json
 
 from spadework_tools.desk import Desk
 from spadework_tools.models import Frozen, Standings
@@ -16,7 +16,7 @@ def _listed(value: object) -> object:
     """One bare id, or a list that a client sent as JSON text, is what the model meant by a list."""
     if not isinstance(value, str):
         return value
-    return json.loads(value) if value.startswith("[") else [value]
+    return from_json(value) if value.startswith("[") else [value]
 
 
 class Check(Frozen):

@@ -6,11 +6,12 @@ trouble) says nothing about the page, and the verdict says that it was blocked o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, cast
 from urllib.parse import quote, urlsplit
+
+from pydantic_core import from_json
 
 from spadework.egress import Call, Reply
 from spadework.evidence.fragments import address
@@ -90,7 +91,7 @@ async def _missing(http: Door, url: str, status: int, archive: str) -> Verdict:
 
 def _closest(reply: Reply) -> dict[str, str] | None:
     """The archive's nearest copy. Raises ValueError for an answer that is no such JSON."""
-    answer: object = json.loads(reply.body)
+    answer: object = from_json(reply.body)
     held: object = answer
     for name in ("archived_snapshots", "closest"):
         held = cast("Mapping[str, object]", held).get(name) if isinstance(held, dict) else None

@@ -12,6 +12,8 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Any, cast
 
+from pydantic_core import from_json
+
 from spadework.reports.outline import fences
 from spadework_tools.errors import BadRequest
 
@@ -49,7 +51,7 @@ def read(cursor: str) -> Mark:
         body, check = raw[:-4], raw[-4:]
         if binascii.crc32(body).to_bytes(4, "big") != check:
             raise ValueError("the checksum does not fit")
-        job, view, section, query, offset, sha = cast("list[Any]", json.loads(body))
+        job, view, section, query, offset, sha = cast("list[Any]", from_json(body))
         return Mark(str(job), str(view), section, query, int(offset), str(sha))
     except (ValueError, TypeError) as error:
         raise BadRequest(
