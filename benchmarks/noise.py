@@ -386,12 +386,12 @@ def _false(doc: str, kind: str, texts: list[str], rng: Rng) -> dict[str, object]
                 quote, rng
             )
     plain = " ".join(quote.split())
-    if len(plain) < 25 or _same(plain, doc):
+    if len(plain) < 25 or same(plain, doc):
         return None
     return {"doc": doc, "quote": quote, "label": 0, "kind": kind}
 
 
-def _same(quote: str, doc: str) -> bool:
+def same(quote: str, doc: str) -> bool:
     """Whether a quote still stands in its document, so that it would be no tampering."""
     folded = table({**STRAIGHT, **DASHES, "-": "-", "\u2010": "-"})
     plain = [folded(unicodedata.normalize("NFC", text), Rng()) for text in (quote, doc)]

@@ -1,7 +1,10 @@
 """Measures the quote check: `python benchmarks/quotes.py CASES.jsonl` prints precision and recall in percent.
 
 Cases are lines of `{"doc", "quote", "label"}`; 1 means that the quote occurs in the document. With `--generate N` it
-makes such cases instead, from a folder of text files or a JSONL file whose rows have a `text`.
+makes such cases instead, from a folder of text files or a JSONL file whose rows have a `text`. With `--extractors` the
+source is a folder of PDF and HTML files (`.html.gz` too): what other extractors read of each is looked up in what we
+read of it. Those are no dependencies: `uv run --with pypdf --with pdfminer.six --with trafilatura python …`, and
+Poppler's pdftotext where it is installed.
 """
 
 from __future__ import annotations
@@ -13,11 +16,13 @@ import statistics
 import sys
 import time
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 
 from spadework.evidence.quotes import check
 
 sys.path.insert(0, str(Path(__file__).parent))
+import extractors
 import noise
 
 SUFFIXES = {".txt", ".md", ".rst", ".html"}
@@ -69,9 +74,13 @@ def measure(cases: list[dict[str, object]], *, misses: bool) -> dict[str, object
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("source", type=Path, help="cases, or with --generate a folder or JSONL file of texts")
+    parser.add_argument("source", type=Path, help="cases, or a folder or JSONL file of texts, or a folder of documents")
     parser.add_argument("--misses", action="store_true", help="print the cases judged wrongly to stderr")
     parser.add_argument("--generate", type=int, metavar="N", help="make N cases instead of measuring")
+    parser.add_argument("--extractors", action="store_true", help="compare what other extractors read of documents")
+    parser.add_argument(
+        "--most", type=int, default=80, metavar="N", help="quotes from each document (with --extractors)"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("-o", "--output", type=Path, help="where the generated cases go (default: stdout)")
     return parser.parse_args()
@@ -79,6 +88,13 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     given = arguments()
+    if given.extractors:
+        shown = partial(print, file=sys.stderr) if given.misses else len
+        told = extractors.compare(
+            given.source, given.most, random.Random(given.seed), lambda row: shown(json.dumps(row, ensure_ascii=False))
+        )
+        print(json.dumps(told))
+        return
     if given.generate is None:
         with given.source.open(encoding="utf-8") as lines:
             print(json.dumps(measure([json.loads(line) for line in lines if line.strip()], misses=given.misses)))

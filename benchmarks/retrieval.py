@@ -3,7 +3,8 @@
 With `--embeddings-base-url URL` (and `--embeddings-model NAME`) the passages that full-text search found for a
 question are compared by that endpoint's embeddings too, as a job does where the settings name one.
 
-The folder holds `corpus.jsonl` ({id, title, text} a line) and `queries.jsonl` ({id, question, gold: [ids]}). Each
+The folder holds `corpus.jsonl` ({id, title, text} a line) and `queries.jsonl` ({id, question, gold: [ids]}), or a set
+in BEIR's form as it is published: `_id` for `id`, `text` for `question`, and the gold in `qrels/test.tsv`. Each
 passage is one document and goes through the same index and ranking as a job's files. Prints one JSON object: shares
 in per cent, times in seconds and milliseconds, resident memory at its peak in MB.
 """
@@ -39,12 +40,11 @@ def main(folder: Path, base: str | None = None, model: str = "") -> dict[str, An
         scores: list[tuple[float, float, float, float]] = []
         times: list[float] = []
         weights = Weights(index)
-        for query in lines(folder / "queries.jsonl"):
+        for question, gold in questions(folder):
             began = time.perf_counter()
-            likeness = anyio.run(alike, index, query["question"], weights, Path(home), base, model) if base else None
-            found = documents(index, query["question"], weights, ids, likeness)
+            likeness = anyio.run(alike, index, question, weights, Path(home), base, model) if base else None
+            found = documents(index, question, weights, ids, likeness)
             times.append((time.perf_counter() - began) * 1000)
-            gold = {str(name) for name in query.get("gold") or ()}
             if gold:
                 scores.append(judge(found, gold))
     columns = list(zip(*scores, strict=True)) or [(0.0,)] * 4
@@ -71,13 +71,30 @@ def lines(path: Path) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
 
 
+def questions(folder: Path) -> Iterator[tuple[str, set[str]]]:
+    """Every question and the ids of its gold passages; in BEIR's form only those of the test set."""
+    judged = folder / "qrels" / "test.tsv"
+    if not judged.exists():
+        for query in lines(folder / "queries.jsonl"):
+            yield query["question"], {str(name) for name in query.get("gold") or ()}
+        return
+    gold: dict[str, set[str]] = {}
+    for row in judged.read_text("utf-8").splitlines()[1:]:
+        query, passage, grade = row.split("\t")
+        if int(grade) > 0:
+            gold.setdefault(query, set()).add(passage)
+    for query in lines(folder / "queries.jsonl"):
+        if str(query["_id"]) in gold:
+            yield query["text"], gold[str(query["_id"])]
+
+
 def fill(index: Index, corpus: Path) -> dict[str, str]:
     """Index every passage under a path of its own; returns passage id by path."""
     ids: dict[str, str] = {}
     with index.writing():
         for number, passage in enumerate(lines(corpus)):
             path, text = f"/set/{number}", passage.get("text") or ""
-            ids[path] = str(passage["id"])
+            ids[path] = str(passage["_id"] if "_id" in passage else passage["id"])
             whole = (Block(0, len(text)),) if text else ()
             document = Document(path=path, title=passage.get("title") or "", text=text, blocks=whole)
             index.add(document, Stamp(number, len(text), document.sha256))

@@ -25,22 +25,27 @@ pp bn m k mn thousand million billion trillion hundred dozen percent per times f
 minutes seconds miles feet metres meters degrees euros dollars pounds
 """
 _UNITS = frozenset(_UNIT_WORDS.split())
+# What turns round the sentence that it ends: "es wirkt." is cut out of "es wirkt nicht.", "they do." of "they do not."
+_NEGATIONS = frozenset(("not", "never", "nicht", "nie", "niemals", "pas", "jamais", "nunca"))
 
 
 def fits(source: Skeleton, start: int, end: int, *, full_stop: bool = False) -> bool:
     """Whether the skeleton span `start:end` begins and ends between words of the source.
 
-    With `full_stop` the quote says that its sentence ends there, so a number's unit may not follow either.
+    With `full_stop` the quote says that its sentence ends there, so neither a number's unit nor a negation may follow.
     """
-    if full_stop and end < len(source.string) and source.string[end - 1].isdigit() and _unit_follows(source, end):
-        return False
+    if full_stop and end < len(source.string):
+        after = _UNITS if source.string[end - 1].isdigit() else _NEGATIONS
+        if _follows(source, end, after):
+            return False
     return opens(source, start) and closes(source, end)
 
 
-def _unit_follows(source: Skeleton, end: int) -> bool:
+def _follows(source: Skeleton, end: int, words: frozenset[str]) -> bool:
+    """Whether one of the words comes next, with nothing but white space before it."""
     run = source.run_of(end)
     gap = source.gap(end)
-    return gap is not None and not gap.strip() and source.folded[source.run_start[run] : source.run_end[run]] in _UNITS
+    return gap is not None and not gap.strip() and source.folded[source.run_start[run] : source.run_end[run]] in words
 
 
 def opens(source: Skeleton, start: int) -> bool:

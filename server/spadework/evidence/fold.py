@@ -12,6 +12,9 @@ import unicodedata
 #: Sentinels, from the private use area: characters that fold to several, to none, or by their surroundings.
 EXPAND, DROP, COMBINE, SUPER, SUB, FRACTION, BREAK_HYPHEN = "\ue000\ue001\ue002\ue003\ue004\ue005\ue006"
 
+#: Accents that stand by themselves: PDFs often hold them beside the letter that they belong to ("Go´mez", "na¨ıve").
+ACCENTS = frozenset("´`¨ˆ˜ˇ˘¸˝˚˙¯")
+
 #: What separates words. Whatever is not one of these after folding counts as text.
 GAP = " \n'\"-.,;:!?()[]{}|*_`\\#"
 
@@ -22,7 +25,24 @@ _TRADE_MARKS = frozenset("™®©℠")
 # pdfium writes these two where a line ended in a hyphen that it took away; the soft hyphen marks the same place.
 _LINE_HYPHENS = frozenset("\u0002\ufffe\u00ad")
 _FRACTIONS = frozenset("¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞↉")
-_OWN = {"º": "°", "ª": "a", "…": EXPAND, "∼": "~", "−": "-", "∶": ":", "⁄": "/", "∕": "/", "¿": "?", "¡": "!", "‽": "?"}
+# The dotless letters are what TeX puts an accent on; the accent may stand beside them in what was extracted.
+_OWN = {
+    "ı": "i",
+    "ȷ": "j",
+    "ˆ": " ",
+    "ˇ": " ",
+    "º": "°",
+    "ª": "a",
+    "…": EXPAND,
+    "∼": "~",
+    "−": "-",
+    "∶": ":",
+    "⁄": "/",
+    "∕": "/",
+    "¿": "?",
+    "¡": "!",
+    "‽": "?",
+}
 _ASCII = {chr(code): chr(code).lower() for code in range(128)}
 _ASCII.update({chr(code): DROP for code in range(32)})
 _ASCII.update({"\t": " ", "\v": "\n", "\f": "\n", "\r": "\n", "\n": "\n", "\x7f": DROP, "\x02": BREAK_HYPHEN, "`": "'"})

@@ -7,8 +7,10 @@ dash, an apostrophe or a joined word does not. Each gap is judged by what stands
 from __future__ import annotations
 
 import re
+from collections import Counter
 from enum import IntEnum
 
+from spadework.evidence.fold import ACCENTS
 from spadework.evidence.joins import PREFIXES, bends
 from spadework.evidence.skeleton import Skeleton
 
@@ -59,7 +61,8 @@ def compare(quote: Skeleton, at: int, source: Skeleton, place: int) -> Match:
     if left.isdigit() and right.isdigit():
         return _between_digits(quote, at, source, place)
     if left.isdigit() or right.isdigit():
-        return _beside_digit(ours or "", theirs or "", left, right)
+        lost = ("-" in one) != ("-" in other) and (_subtracts(quote, at) or _subtracts(source, place))
+        return Match.CHANGED if lost else _beside_digit(ours or "", theirs or "", left, right)
     if unspaced(left) and unspaced(right) and not (one + other).strip():
         return Match.SAME
     return _between_letters(quote, at, source, place)
@@ -93,7 +96,7 @@ def _torn(source: Skeleton, place: int, listed: list[str]) -> bool:
 def _markers_differ(ours: list[str], theirs: list[str]) -> bool:
     """Whether both sides cite or link here, and not the same; one side may have lost some or all of its own."""
     for link in (False, True):
-        one, other = ({mark for mark in side if mark.startswith("](") is link} for side in (ours, theirs))
+        one, other = (Counter(mark for mark in side if mark.startswith("](") is link) for side in (ours, theirs))
         if one and other and not (one <= other or other <= one):
             return True
     return False
@@ -150,6 +153,26 @@ def _beside_digit(one: str, other: str, left: str, right: str) -> Match:
     return Match.NEAR if ("?" in one) != ("?" in other) else Match.SAME
 
 
+def _subtracts(side: Skeleton, at: int) -> bool:
+    """Whether the dash before a skeleton position is written as a minus, which is never a name's hyphen or a bullet."""
+    return "\u2212" in _between(side, at)
+
+
+def _accented(apart: Skeleton, at: int, joined: Skeleton, place: int) -> bool:
+    """Whether all that parts two letters on one side is the accent that a letter there has on the other side."""
+    if joined.gap(place) is not None or _between(apart, at).strip() not in ACCENTS:
+        return False
+    return not (joined.raw(place - 1) + joined.raw(place)).isascii()
+
+
+def _between(side: Skeleton, at: int) -> str:
+    """The original characters of the gap before a skeleton position; empty where there is none."""
+    run = side.run_of(at)
+    if not run or side.run_at[run] != at:
+        return ""
+    return side.text[side.origin(side.run_end[run - 1]) : side.origin(side.run_start[run])]
+
+
 def _prime(gap: str) -> str:
     return gap[:1] if gap[:1] in ("'", '"') else ""
 
@@ -172,6 +195,8 @@ def _between_letters(quote: Skeleton, at: int, source: Skeleton, place: int) -> 
     one, other = _tidy(quote.gap(at)), _tidy(source.gap(place))
     if ("?" in one) != ("?" in other):
         return Match.NEAR
+    if _accented(quote, at, source, place) or _accented(source, place, quote, at):
+        return Match.SAME
     right = _word(quote, at, after=True)
     low, high = sorted((_kind(one, right), _kind(other, right)))
     if low == high or (low, high) in _FREE:

@@ -10,6 +10,7 @@ import html
 import re
 import unicodedata
 
+from spadework.evidence.fold import ACCENTS
 from spadework.evidence.skeleton import Skeleton
 
 _ACCENTED = re.compile("[À-ɏḀ-ỿ]|[A-Za-z][\u0300-\u036f]+|&(?:#\\d{1,5}|#x[0-9A-Fa-f]{1,4}|[A-Za-z]{3,8});")
@@ -33,6 +34,9 @@ def _same_accents(quote: Skeleton, source: Skeleton, place: int, start: int, end
     theirs = _accents(source, start, end, place)
     if not ours or not theirs:
         return True
+    if not ACCENTS.isdisjoint(quote.text) or not ACCENTS.isdisjoint(source.text[start:end]):
+        # Where accents stand beside their letters, not all are seen; those that are must be the same.
+        return all(ours[at] == theirs[at] for at in ours.keys() & theirs.keys())
     return ours == theirs
 
 

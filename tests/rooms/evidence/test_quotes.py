@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import random
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from benchmarks import noise
 from benchmarks.quotes import measure
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.rooms.local import samples
 
 from spadework.evidence.quotes import Canon, check
 
+ROOT = Path(__file__).parents[3]
 HONEST = [
     ("The drug was effective", "The drug\nwas  effective."),
     ("“The drug” was — effective here", '"The drug" was - effective here'),
@@ -62,6 +68,12 @@ HONEST = [
     ("results 1. First point is here", "results\n1. First point is here"),
     ("workflow \\[8\\] was defined", "workflow [8] was defined"),
     ("The dose was 5 MG PER DAY HERE", "the dose was 5 mg per day here"),
+    ("The drug works in adults", "The drug works in adults not only in theory"),
+    ("the F-16 flew over us there", "the F16 flew over us there"),
+    ("disk N\u2009\u2212\u20091 of all of them", "disk N\u22121 of all of them"),
+    ("the naïve model was used here", "the na¨\u0131ve model was used here"),
+    ("by Gómez-Cadenas and others", "by Go´mez-Cadenas and others"),
+    ("Dvořák and Čech wrote all this", "Dvo\u02c7r´ak and \u02c7Cech wrote all this"),
     ("It works well. ... We agree with that", "It works well. This is not so elsewhere. We agree with that"),
 ]
 TAMPERED = [
@@ -121,6 +133,13 @@ TAMPERED = [
     ("It was ... shown to be effective", "It was never shown to be effective"),
     ("raised above 95.", "and it can be raised above 95 mg."),
     ("(97) north of the border", "60 mi (97 km) north of the border"),
+    ("was seen for typing [2] [2] and more", "was seen for typing [1] [2] and more"),
+    ("The drug works in adults.", "The drug works in adults not."),
+    ("by Gòmez, Pérez and others", "by Gómez, Pe´rez and others"),
+    ("were were there all day long", "we´re were there all day long"),
+    ("whereas the other methods do.", "whereas the other methods do not."),
+    ("Das Mittel wirkt bei Kindern.", "Das Mittel wirkt bei Kindern nicht."),
+    ("after we fill disk N 1 of all", "after we fill disk N\u22121 of all"),
 ]
 TEXTS = [
     (
@@ -204,6 +223,25 @@ def test_generated_cases_reach_full_precision_and_at_least_99_percent_recall(see
     figures = measure(list(noise.cases(TEXTS, 1500, random.Random(seed))), misses=False)
     assert figures["precision"] == 100.0, figures
     assert float(str(figures["recall"])) >= 99.0, figures
+
+
+def test_the_benchmark_looks_up_what_another_extractor_read_of_the_same_page(tmp_path: Path) -> None:
+    """Whatever second extractors are not installed are named as not measured."""
+    prose = "".join(
+        f"<p>The harbour opened in {1900 + n}, and {n} ships came in that year, he said.</p>" for n in range(30)
+    )
+    lost = "<footer><p>No reader ever sees this line at the very end of it.</p></footer>"
+    (tmp_path / "page.html").write_text(f"<html><body><article>{prose}</article>{lost}</body></html>", encoding="utf-8")
+    (tmp_path / "paper.pdf").write_bytes(samples.pdf([["The harbour opened in the spring of 1901 after all."]]))
+    run = subprocess.run(
+        [sys.executable, "benchmarks/quotes.py", "--extractors", str(tmp_path)],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    told = json.loads(run.stdout)
+    assert {"pypdf", "pdfminer.six", "pdftotext"} == told["pdf"]["extractors"].keys()
+    assert all(row.get("not_measured") or row["recall"] == 100.0 for row in told["pdf"]["extractors"].values())
+    page = told["html"]["extractors"]["readability"]
+    assert (page["quotes"], page["recall"], page["altered"], page["accepted"]) == (30, 100.0, 30, 0)
 
 
 @settings(max_examples=150, deadline=None)

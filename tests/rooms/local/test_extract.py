@@ -242,12 +242,26 @@ def test_a_plain_page_without_any_frame_keeps_lists_and_tables():
 def test_a_pdf_gives_joined_paragraphs_pages_title_and_date():
     lines = ["The first paragraph runs over two lines of nearly the", "same width. It ends here.", "Next paragraph."]
     document = extract("a.pdf", samples.pdf([lines, [], ["Page three."]], title="On Lines"))
-    assert (document.title, document.published, document.extractor) == ("On Lines", "2024-02-29", "pdf@1")
+    assert (document.title, document.published, document.extractor) == ("On Lines", "2024-02-29", "pdf@2")
     assert [text for _, text in blocks(document)] == [" ".join(lines[:2]), lines[2], "Page three."]
     assert len(document.pages) == 3
     assert document.page_at(0) == 1
     assert document.page_at(document.text.index("Page three")) == 3
     assert document.warnings == ("Pages without a text layer were not read: 2.",)
+
+
+def test_a_pdf_page_drawn_line_by_line_across_its_columns_is_read_column_by_column():
+    tells = [[f"In the year {1900 + 20 * column + row} the harbour took" for row in range(16)] for column in range(3)]
+    tells[1][4:6] = ["and every ship that was counted in inter-", "national waters had paid its dues before."]
+    text = extract("a.pdf", samples.torn(tells)).text
+    assert "counted in international waters had paid its dues before." in text
+    assert text.index("1915 the harbour") < text.index("1920 the harbour") < text.index("1940 the harbour")
+
+
+def test_a_pdf_table_is_read_row_by_row():
+    cells = [[f"{name} {row}" for row in range(16)] for name in ("Harbour", "Ships", "Dues paid")]
+    text = extract("a.pdf", samples.torn(cells)).text
+    assert " ".join(text.split()).startswith("Harbour 0 Ships 0 Dues paid 0 Harbour 1")
 
 
 def test_a_pdf_opened_by_an_empty_password_is_read():

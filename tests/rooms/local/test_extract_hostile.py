@@ -50,7 +50,7 @@ def test_what_cannot_be_read_is_refused_by_its_reason(name, data, reason):
 
 
 def test_a_pdf_under_another_name_is_still_read_as_a_pdf():
-    assert extract("paper.txt", samples.pdf([["as a pdf"]])).extractor == "pdf@1"
+    assert extract("paper.txt", samples.pdf([["as a pdf"]])).extractor == "pdf@2"
 
 
 def test_a_zip_bomb_costs_neither_its_memory_nor_its_time():

@@ -135,3 +135,18 @@ def test_the_benchmark_ranks_a_set_with_odd_ids_empty_titles_and_missing_gold(tm
     assert said["recall@5"] == 100.0
     assert said["all@8"] == 100.0
     assert {"recall@2", "ndcg@10", "index_s", "query_ms_p50", "query_ms_p95", "rss_mb"} <= said.keys()
+
+
+def test_the_benchmark_reads_a_set_in_beirs_form_and_asks_only_what_its_test_set_judges(tmp_path: Path) -> None:
+    corpus = [{"_id": str(n), "title": f"Noise {n}", "text": f"Boats number {n} and the weather."} for n in range(9)]
+    queries = [{"_id": "a", "text": "boats number 4"}, {"_id": "b", "text": "never judged"}]
+    (tmp_path / "corpus.jsonl").write_text("\n".join(map(json.dumps, corpus)) + "\n", encoding="utf-8")
+    (tmp_path / "queries.jsonl").write_text("\n".join(map(json.dumps, queries)) + "\n", encoding="utf-8")
+    (tmp_path / "qrels").mkdir()
+    (tmp_path / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\na\t4\t1\na\t7\t0\n", encoding="utf-8")
+    run = subprocess.run(
+        [sys.executable, "benchmarks/retrieval.py", str(tmp_path)],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    said = json.loads(run.stdout)
+    assert (said["passages"], said["questions"], said["ndcg@10"]) == (9, 1, 100.0)

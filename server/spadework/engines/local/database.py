@@ -11,8 +11,9 @@ import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
-#: Raise it when a table, the words' rules or the chunks' rules change: older databases are then built again.
-SHAPE = 1
+#: Raise it when a table, what is read of a file, the words' rules or the chunks' rules change: older databases are
+#: then built again.
+SHAPE = 2
 #: How long a writer waits for another process's commit, in seconds.
 _PATIENCE_S = 15.0
 

@@ -6,6 +6,7 @@ sections that documentation is made of.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from readability import Document as _Readability  # pyright: ignore
@@ -25,10 +26,34 @@ _HOMES = (
 )
 # Readability's regular expressions are slow on long pages, and no article is this long (characters of HTML).
 _ARTICLE_MAX = 1_500_000
-# The share of text in links up to which a page is taken as it is: furniture is mostly links. An article's page may
-# have hardly any, since what is around it is mostly short teasers (tuned on scrapinghub's article benchmark).
-_LINKED_ARTICLE, _LINKED_PAGE = 0.02, 0.2
+# The share of text in links up to which a page that does not call itself an article is taken as it is: furniture is
+# mostly links.
+_LINKED = 0.2
 _SHORT = 1_000
+# An article with hardly any links around it, of which readability would keep less than half, is a page of tables or
+# lists under an article's name; such a page is taken as it is. With links around it, a tenth of the page is enough, or
+# what readability itself takes for long enough: comments can be many times longer than what they comment on.
+_UNLINKED, _HALF, _TENTH, _LONG = 0.02, 0.5, 0.1, 250
+# The class under which a post is quoted in an article; readability leaves out whatever is named after a social network.
+_QUOTED_POST = "twitter-tweet"
+# From this length on (code points) a block that stands twice in an article was not written twice.
+_REPEATED = 60
+
+
+class _Once(Draft):
+    """A draft that leaves out a long block it already has, as the caption that a gallery repeats on every slide."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._had: set[str] = set()
+
+    def add(self, text: str, kind: str = "text", level: int = 0, links: Iterable[tuple[int, int, str]] = ()) -> None:
+        """Append a block, unless it is long and repeats an earlier one."""
+        if len(text) >= _REPEATED:
+            if text in self._had:
+                return
+            self._had.add(text)
+        super().add(text, kind, level, links)
 
 
 def extract(path: str, data: bytes) -> Document:
@@ -46,7 +71,7 @@ def extract(path: str, data: bytes) -> Document:
     if not draft.blocks:
         draft = _whole(root, text, facts)
     title = facts.heading or facts.title or file_title(path)
-    return draft.finish(path, title, "html@1", published=facts.published, lang=facts.lang, warnings=warnings)
+    return draft.finish(path, title, "html@2", published=facts.published, lang=facts.lang, warnings=warnings)
 
 
 def _home(root: Any) -> Any | None:
@@ -67,17 +92,27 @@ def _whole(root: Any, text: str, facts: page.Facts) -> Draft:
     """The page without marked content: as it is when mostly prose, else what readability takes for the article."""
     draft = Draft()
     walk.blocks(root, draft)
+    if facts.documentation or len(text) > _ARTICLE_MAX:
+        return draft
     linked = sum(link.end - link.start for link in draft.links)
-    clean = linked <= draft.length * (_LINKED_ARTICLE if facts.article else _LINKED_PAGE)
-    if clean or facts.documentation or draft.length < _SHORT or len(text) > _ARTICLE_MAX:
+    if not facts.article and (linked <= draft.length * _LINKED or draft.length < _SHORT):
         return draft
     article = _article(text)
-    return article if article is not None and article.length * 10 >= draft.length else draft
+    if article is None:
+        return draft
+    return article if article.length >= _least(draft.length, linked, facts) else draft
+
+
+def _least(length: int, linked: int, facts: page.Facts) -> float:
+    """How long an article has to be (code points) to stand for a page of this length, of which so much is links."""
+    if not facts.article:
+        return _TENTH * length
+    return _HALF * length if linked <= _UNLINKED * length else min(_TENTH * length, _LONG)
 
 
 def _article(text: str) -> Draft | None:
     try:
-        summary = str(_readability(text).summary(html_partial=True))
+        summary = str(_readability(text.replace(_QUOTED_POST, "quoted-post")).summary(html_partial=True))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         # Readability reports a page it can make nothing of by ValueError's kin, and trips over odd trees.
         return None
@@ -85,7 +120,7 @@ def _article(text: str) -> Draft | None:
     if root is None:
         return None
     tree.prune(root, numbered="lineno" in summary)
-    draft = Draft()
+    draft = _Once()
     walk.blocks(root, draft)
     return draft
 
@@ -100,4 +135,4 @@ def _flat(path: str, text: str, warnings: tuple[str, ...]) -> Document:
             draft.add(nfc(" ".join(raw.split())), "heading" if level else "text", level)
     note = "The page nests too deeply, so it was read without its structure."
     title = draft.first_heading or file_title(path)
-    return draft.finish(path, title, "html@1", warnings=(*warnings, note))
+    return draft.finish(path, title, "html@2", warnings=(*warnings, note))

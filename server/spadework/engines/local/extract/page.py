@@ -24,7 +24,18 @@ _DATE_NAMES = (
     "sailthru.date",
     "pubdate",
 )
-_ARTICLES = ("Article", "NewsArticle", "BlogPosting", "ReportageNewsArticle", "Report", "ScholarlyArticle")
+_ARTICLES = frozenset(
+    (
+        "Article",
+        "NewsArticle",
+        "BlogPosting",
+        "ReportageNewsArticle",
+        "Report",
+        "ScholarlyArticle",
+        "OpinionNewsArticle",
+    )
+)
+_SCHEMA = re.compile(r"https?://schema\.org/")
 _MAKERS = re.compile(
     r"sphinx|mkdocs|docusaurus|docutils|javadoc|doxygen|vuepress|vitepress|jekyll docs|hugo docs|gitbook|antora|"
     r"asciidoctor|rustdoc|docbook|mediawiki|pdoc|docfx|starlight|mdbook",
@@ -49,17 +60,30 @@ def facts(root: Any) -> Facts:
     metas = _metas(root)
     linked = _linked_data(root)
     headings = [_line(node.xpath("string()")) for node in root.iter("h1")]
-    kinds = {str(item.get("@type")) for item in linked}
     return Facts(
         title=metas.get("og:title") or _line(root.findtext(".//title")) or metas.get("twitter:title", ""),
         heading=headings[0].rstrip("¶#§").rstrip() if len(headings) == 1 else "",
         published=_published(root, metas, linked),
         lang=(root.get("lang") or root.get("{http://www.w3.org/XML/1998/namespace}lang") or "").strip()[:35] or None,
-        article=metas.get("og:type") == "article"
-        or "article:published_time" in metas
-        or bool(kinds.intersection(_ARTICLES)),
+        article=_article(root, metas, linked),
         documentation=bool(_MAKERS.search(metas.get("generator", "")[:200])),
     )
+
+
+def _article(root: Any, metas: dict[str, str], linked: list[dict[str, Any]]) -> bool:
+    """Whether a page says of itself, in meta tags, JSON-LD or microdata, that it is one article."""
+    if metas.get("og:type", "").lower() == "article" or "article:published_time" in metas:
+        return True
+    if any(not _ARTICLES.isdisjoint(_names(item.get("@type"))) for item in linked):
+        return True
+    # A list of teasers marks each as an article; the page of an article marks one.
+    marked = (_SCHEMA.sub("", kind) for kind in root.xpath("//@itemtype"))
+    return sum(1 for kinds in marked if not _ARTICLES.isdisjoint(kinds.split())) == 1
+
+
+def _names(kinds: Any) -> list[str]:
+    """A JSON-LD `@type`, which is one name or a list of them."""
+    return [str(kind) for kind in (cast("list[Any]", kinds) if isinstance(kinds, list) else [kinds])]
 
 
 def _metas(root: Any) -> dict[str, str]:
@@ -77,7 +101,8 @@ def _linked_data(root: Any) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for node in root.iterfind(".//script[@type='application/ld+json']"):
         try:
-            data = json.loads(node.text or "null")
+            # Not strict: a raw line break within a string is the commonest mistake of these.
+            data = json.loads(node.text or "null", strict=False)
         except (ValueError, RecursionError):
             continue
         found.extend(_objects(data))

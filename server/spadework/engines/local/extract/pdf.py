@@ -15,6 +15,7 @@ from typing import Any
 import pypdfium2 as _pypdfium2  # pyright: ignore
 
 from spadework.engines.local.document import Document, Unreadable
+from spadework.engines.local.extract.columns import columns
 from spadework.engines.local.extract.decode import nfc
 from spadework.engines.local.extract.draft import Draft
 from spadework.engines.local.extract.kinds import file_title
@@ -56,7 +57,7 @@ def extract(path: str, data: bytes) -> Document:
     return draft.finish(
         path,
         title if title and not _NO_TITLE.search(title) else file_title(path),
-        "pdf@1",
+        "pdf@2",
         pages=tuple(min(start, draft.length) for start in starts),
         published="-".join(date.groups()) if date else None,
         warnings=warnings,
@@ -80,7 +81,7 @@ def _pages(pdf: Any) -> Iterator[str]:
     total = 0
     for number in range(len(pdf)):
         with closing(pdf[number]) as page, closing(page.get_textpage()) as text:
-            raw = str(text.get_text_bounded(errors="replace"))
+            raw = columns(text, page.get_bbox()) or str(text.get_text_bounded(errors="replace"))
         total += len(raw)
         if total > _TEXT_MAX:
             raise Unreadable("too_large", f"The PDF holds more than {_TEXT_MAX:,} characters of text.")
