@@ -65,6 +65,9 @@ class DiskBench:
     def setting(self, name: str) -> str | None:
         return None
 
+    def hook(self, vendor: str) -> str | None:
+        return None
+
     async def earlier(self) -> Report | None:
         return None
 

@@ -93,9 +93,15 @@ class House:
 
 @asynccontextmanager
 async def opened(
-    settings: Settings, clock: Clock | None = None, callers: Callers | None = None
+    settings: Settings,
+    clock: Clock | None = None,
+    callers: Callers | None = None,
+    hooks: Mapping[str, str] | None = None,
 ) -> AsyncGenerator[House]:
-    """Open the house of these settings. Raises RegistryCorrupt, RegistryBusy or ReadOnly when the home is unusable."""
+    """Open the house of these settings; `hooks`: by vendor, where this process hears that a run has ended.
+
+    Raises RegistryCorrupt, RegistryBusy or ReadOnly when the home is unusable.
+    """
     thrifty()
     clock = clock or SystemClock()
     store = await DiskStore.open(
@@ -104,7 +110,7 @@ async def opened(
     try:
         http = Egress(allow_private=settings.allow_private)
         ledger = FileLedger(settings.home / "ledger.jsonl", clock, settings.daily_cap_usd)
-        kit = Kit(store, clock, http, ledger, settings, callers or Callers())
+        kit = Kit(store, clock, http, ledger, settings, callers or Callers(), hooks or {})
         engines = _engines(settings)
         runner = Runner(kit, engines, concurrency=settings.concurrency, lease_s=settings.lease_s)
         yield House(kit, engines, runner, Courier(kit))

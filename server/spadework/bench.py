@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +33,8 @@ class Kit:
     ledger: Ledger
     settings: Settings
     callers: Callers = field(default_factory=Callers)
+    #: By vendor, the URL at which this process hears that a run has ended.
+    hooks: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def key(self, job: Job, vendor: str) -> str:
         """A vendor's key for a job: its owner's, else this process's own. Raises MissingKey."""
@@ -80,6 +83,12 @@ class JobBench:
         """A setting by its variable's name as the job's caller has it, else this process; None where it is not set."""
         theirs = self._kit.callers.setting(self.job.id, self.job.owner, name)
         return theirs or self._kit.settings.text(name)
+
+    def hook(self, vendor: str) -> str | None:
+        """Where a vendor may tell that a run of this job has ended; None where nobody would hear it."""
+        url, own = self._kit.hooks.get(vendor), secret(self._kit.settings, vendor)
+        # A vendor signs with the secret of the account that bought; ours belongs to our own key's.
+        return url if own is not None and own.get_secret_value() == self.key(vendor) else None
 
     def ask(self, *asks: Ask) -> tuple[str, ...]:
         """What the caller has answered to these questions. Raises Unanswered as long as an answer is missing."""
@@ -154,5 +163,10 @@ class JobBench:
         return round(spent / done * (total - done)) if total and done else None
 
     def _key(self, step: str) -> str:
-        # Each engine has its own: after a detour the next one must not take another's purchase for its own.
-        return f"step/{self._lease.job.id}/{self._lease.job.engine}/{step}"
+        return checkpoint(self._lease.job, step)
+
+
+def checkpoint(job: Job, step: str) -> str:
+    """The store's key of what a job's engine keeps under `step`."""
+    # Each engine has its own: after a detour the next one must not take another's purchase for its own.
+    return f"step/{job.id}/{job.engine}/{step}"

@@ -118,5 +118,6 @@ def missing(vendor: str, advice: str) -> MissingKey:
 
 
 def _secrets(settings: Settings) -> Iterator[str]:
-    held = [*settings.vendor_keys.values(), *settings.tokens.values(), settings.llm_api_key]
+    signing = [secret for secrets in settings.webhook_secrets.values() for secret in secrets]
+    held = [*settings.vendor_keys.values(), *settings.tokens.values(), *signing, settings.llm_api_key]
     yield from (secret.get_secret_value() for secret in held if isinstance(secret, SecretStr))

@@ -22,8 +22,14 @@ VENDOR_KEYS: dict[str, tuple[str, ...]] = {
     "exa": ("EXA_API_KEY",),
 }
 
+#: The vendors that can tell by a signed webhook that a run has ended, to `SPADEWORK_<VENDOR>_WEBHOOK_SECRET`.
+HOOKED = ("parallel", "cloro")
+WEBHOOK_SECRET = "_WEBHOOK_SECRET"  # noqa: S105 - how a variable's name ends
+
 #: The public search back-ends of the local engine; each base URL can be set to another place.
 BACKENDS = ("wikipedia", "arxiv", "crossref", "hackernews", "stackexchange")
+#: Those that are asked only where the user names them: they would rather not be asked by programs.
+UNASKED = ("duckduckgo",)
 
 _KEYS = frozenset(variable for variables in VENDOR_KEYS.values() for variable in variables)
 #: What a process needs to run and to find its files, its proxy and its certificates; a desk inherits no more.
@@ -50,7 +56,7 @@ def inherited(home: str, environ: Mapping[str, str] | None = None) -> dict[str, 
 
 def _plain(name: str) -> bool:
     if name.startswith(PREFIX):
-        return not name.endswith(("_API_KEY", "_TOKENS"))
+        return not name.endswith(("_API_KEY", "_TOKENS", WEBHOOK_SECRET))
     return name in _PLAIN or name.startswith(("LC_", "XDG_", "PYTHON"))
 
 

@@ -42,10 +42,11 @@ LOST_KEY_S = 5.0
 
 @dataclass(slots=True)
 class Hand:
-    """A job at work here: its cancel scope, and whether the caller asked for the cancel."""
+    """A job at work here: its cancel scope, whether the caller asked for the cancel, and whether to look again."""
 
     scope: anyio.CancelScope
     asked: bool = False
+    again: bool = False
 
 
 class Runner:
@@ -80,6 +81,15 @@ class Runner:
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(1):
                 await self.leave()
+
+    def wake(self, job_id: str) -> None:
+        """Work on a waiting job, once, as soon as a hand is free; on one at work here when it waits again."""
+        if hand := self._hands.get(job_id):
+            # Whoever works on it now may have looked a moment too early.
+            hand.again = True
+        else:
+            self._woken.add(job_id)
+            self._freed.set()
 
     async def leave(self) -> None:
         """Give every job held here back to the front of the queue, for whoever comes next."""
@@ -196,6 +206,8 @@ class Runner:
             self._hands.pop(lease.job.id, None)
             if bench.job.status.terminal:
                 self._kit.callers.release(lease.job.id)
+            elif hand.again:
+                self._woken.add(lease.job.id)
             self._freed.set()
 
     async def _advance(self, job: Job, bench: JobBench) -> None:
@@ -247,7 +259,7 @@ class Runner:
         """The end of a job with its report, which is stored before pages of strangers are read to check it."""
         if not report.citations:
             return self._finishing(job, report)
-        if not fetches(report):
+        if not fetches(report, bench):
             return self._finishing(job, await self._verified(report, bench))
         await self._settle(bench, Change(fields={"phase": "verifying"}, payloads=_kept(job, report)))
         report = await self._verified(report, bench)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Annotated, Any, Literal
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from spadework.environ import BACKENDS, PREFIX, VENDOR_KEYS
+from spadework.environ import BACKENDS, HOOKED, PREFIX, UNASKED, VENDOR_KEYS, WEBHOOK_SECRET
 from spadework_tools.complaint import complaint
 from spadework_tools.errors import Trouble
 
@@ -34,6 +35,11 @@ OPEN = frozenset(
         "embeddings_model",
     ]
 )
+
+#: The variables of webhook secrets, which come from the environment alone, as keys do.
+_WEBHOOK_SECRETS = {f"{PREFIX}{vendor.upper()}{WEBHOOK_SECRET}": vendor for vendor in HOOKED}
+# Visible ASCII, long enough to be no guess.
+_SECRET = re.compile(r"[!-~]{8,512}")
 
 
 class BadSetting(Trouble):
@@ -59,10 +65,9 @@ class Settings(BaseModel):
     concurrency: int = Field(4, ge=1, le=256)
     lease_s: float = Field(30, ge=1, le=3600)
     web: Literal["on", "off", "auto"] = "auto"
-    web_backends: tuple[Literal["searxng", "wikipedia", "arxiv", "crossref", "hackernews", "stackexchange"], ...] = (
-        "searxng",
-        *BACKENDS,
-    )
+    web_backends: tuple[
+        Literal["searxng", "wikipedia", "arxiv", "crossref", "hackernews", "stackexchange", "duckduckgo"], ...
+    ] = ("searxng", *BACKENDS)
     web_contact: str | None = Field(None, pattern=r"^[^\s<>()]{3,200}$")
     searxng_url: str | None = Field(None, pattern=r"^https?://")
     llm_base_url: str | None = None
@@ -88,6 +93,8 @@ class Settings(BaseModel):
     jobs_per_owner: int = Field(20, ge=1, le=10_000)
     vendor_keys: Mapping[str, SecretStr] = Field(default_factory=dict[str, SecretStr])
     vendor_urls: Mapping[str, str] = Field(default_factory=dict[str, str])
+    #: By vendor, the secrets that its webhooks may be signed with: two while one replaces the other.
+    webhook_secrets: Mapping[str, tuple[SecretStr, ...]] = Field(default_factory=dict[str, tuple[SecretStr, ...]])
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
@@ -103,6 +110,7 @@ class Settings(BaseModel):
         values: dict[str, Any] = {**_from_file(home / "config.toml"), **given, "home": home.expanduser().absolute()}
         values |= {name: value for name, value in overrides.items() if value is not None and name != "home"}
         values["vendor_keys"] = _keys(environ)
+        values["webhook_secrets"] = _webhook_secrets(environ)
         try:
             return cls.model_validate(values)
         except ValidationError as error:
@@ -112,7 +120,7 @@ class Settings(BaseModel):
         """A setting that is no secret as text, by its variable's name (`SPADEWORK_SEARXNG_URL`); None if not set."""
         name = variable.removeprefix(PREFIX).lower()
         vendor = name.removesuffix("_base_url")
-        if vendor in (*VENDOR_KEYS, *BACKENDS):
+        if vendor in (*VENDOR_KEYS, *BACKENDS, *UNASKED):
             return self.vendor_urls.get(vendor)
         value = getattr(self, name) if name in OPEN else None
         if value is None:
@@ -129,9 +137,9 @@ def workplace(folder: Path) -> tuple[Path, ...]:
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    urls = {f"{vendor}_base_url": vendor for vendor in (*VENDOR_KEYS, *BACKENDS)}
+    urls = {f"{vendor}_base_url": vendor for vendor in (*VENDOR_KEYS, *BACKENDS, *UNASKED)}
     for variable, text in environ.items():
-        if not variable.startswith(PREFIX) or not text:
+        if not variable.startswith(PREFIX) or not text or variable in _WEBHOOK_SECRETS:
             continue
         name = variable.removeprefix(PREFIX).lower()
         if name in urls:
@@ -154,12 +162,12 @@ def _from_file(path: Path) -> dict[str, Any]:
 
 
 def _known(name: str, shown: str, where: str) -> str:
-    names = [field for field in Settings.model_fields if field not in ("vendor_keys",)]
+    names = [field for field in Settings.model_fields if field not in ("vendor_keys", "webhook_secrets")]
     if name in names:
         return name
-    near = difflib.get_close_matches(
-        name, [*names, *(f"{vendor}_base_url" for vendor in (*VENDOR_KEYS, *BACKENDS))], n=1, cutoff=0.5
-    )
+    urls = [f"{vendor}_base_url" for vendor in (*VENDOR_KEYS, *BACKENDS, *UNASKED)]
+    secrets = [variable.removeprefix(PREFIX).lower() for variable in _WEBHOOK_SECRETS]
+    near = difflib.get_close_matches(name, [*names, *urls, *secrets], n=1, cutoff=0.5)
     form = PREFIX + near[0].upper() if near and shown.startswith(PREFIX) else (near[0] if near else "")
     hint = f"Did you mean {form}?" if form else "Remove it, or see the README's list of settings."
     raise BadSetting(f"{shown} is no {where} that spadework knows. {hint}")
@@ -195,3 +203,18 @@ def _keys(environ: Mapping[str, str]) -> dict[str, SecretStr]:
 
     found = {vendor: first(variables) for vendor, variables in VENDOR_KEYS.items()}
     return {vendor: SecretStr(key) for vendor, key in found.items() if key is not None}
+
+
+def _webhook_secrets(environ: Mapping[str, str]) -> dict[str, tuple[SecretStr, ...]]:
+    """By vendor, the secrets in its variable, parted by commas. Raises BadSetting, which shows none of them."""
+    found: dict[str, tuple[SecretStr, ...]] = {}
+    for variable, vendor in _WEBHOOK_SECRETS.items():
+        parts = [part.strip() for part in environ.get(variable, "").split(",") if part.strip()]
+        if not all(_SECRET.fullmatch(part) for part in parts):
+            raise BadSetting(
+                f"{variable} holds what is no secret: it has less than 8 characters, or spaces or signs inside. Copy "
+                f"it again from {vendor}'s settings; two of them are parted by a comma."
+            )
+        if parts:
+            found[vendor] = tuple(SecretStr(part) for part in parts)
+    return found

@@ -2,7 +2,8 @@
 
 Its own step, bounded in pages, bytes and time: whatever fails here, the report stays as its engine gave it, and each
 check that did not run says so. What was fetched is a checkpoint, so a killed verification fetches nothing twice; one
-that was killed twice is not tried again.
+that was killed twice is not tried again. It works by itself, so it keeps to robots.txt as every reader of ours does;
+and where the user has a model, that is asked last whether the quotes show what they are cited for.
 """
 
 from __future__ import annotations
@@ -21,16 +22,25 @@ import anyio.to_thread
 from pydantic import TypeAdapter
 
 from spadework.bench import JobBench, Kit
-from spadework.evidence.links import WAYBACK, look
+from spadework.engines.local.model.jury import Jury
+from spadework.engines.local.model.mind import chat_of, has_model
+from spadework.engines.local.web.address import site
+from spadework.engines.local.web.pages import SLOWEST_S
+from spadework.engines.local.web.reach import Reach
+from spadework.engines.local.web.robots import Robots
+from spadework.engines.local.web.shelf import Shelf
+from spadework.evidence import entail
+from spadework.evidence.links import WAYBACK, Look, look
 from spadework.evidence.untrusted import flagged
 from spadework.evidence.verdicts import Judge, Page
 from spadework.reading import page_of
+from spadework_tools.errors import EgressRefused
 from spadework_tools.models import Report, Source, Verdict
 
 _TRIES = 2
 #: Up to so many characters of sources are judged on the event loop, a citation at a time; more in a thread.
 _LIGHT = 30_000
-_READ = "read"
+_READ, RULES = "read", "robots.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +59,10 @@ class Limits:
     gap_s: float = 0.5
     unreachable: int = 3
     archive: str = WAYBACK
+    #: How long a model may be asked in all, how many claims, and how many of them at once.
+    model_s: float = 90.0
+    claims: int = 48
+    batch: int = 6
 
 
 async def verified(report: Report, bench: JobBench, kit: Kit, limits: Limits | None = None) -> Report:
@@ -57,24 +71,26 @@ async def verified(report: Report, bench: JobBench, kit: Kit, limits: Limits | N
     Given a report that is stored already where pages are to be fetched. Raises what the store raises; nothing that a
     page could cause.
     """
-    if fetches(report) and not await _tries(bench):
+    if fetches(report, bench) and not await _tries(bench):
         return report
-    limits = limits or Limits()
+    limits, pages, judged = limits or Limits(), dict[str, Page](), None
     with anyio.move_on_after(limits.seconds):
-        pages, links = await _kept(report, kit)
+        kept, links = await _kept(report, kit)
+        pages.update(kept)
         missing = [source for source in _cited(report) if source.url and source.id not in pages]
         if missing and kit.settings.web != "off":
-            visit = _Visit(report, bench, kit, limits, pages, links)
+            visit = _Visit(report, bench, kit, limits, pages, links, _robots(bench, kit))
             # A fifth of the time is kept for judging what came.
             with anyio.move_on_after(limits.seconds * 0.8):
                 await visit.all(missing[: limits.pages])
-        return await _judged(report, pages, links, limits)
-    return report
+        judged = await _judged(report, pages, links, limits)
+    return report if judged is None else await _argued(judged, pages, bench, limits)
 
 
-def fetches(report: Report) -> bool:
-    """Whether checking a report takes pages that nobody has kept yet."""
-    return any(source.url and not source.sha256 for source in _cited(report))
+def fetches(report: Report, bench: JobBench) -> bool:
+    """Whether checking a report takes pages that nobody has kept yet, or the word of a model."""
+    claimed = any(entail.claimed(report, one) for one in report.citations)
+    return any(source.url and not source.sha256 for source in _cited(report)) or (claimed and has_model(bench))
 
 
 async def _tries(bench: JobBench) -> bool:
@@ -129,6 +145,7 @@ class _Visit:
     limits: Limits
     pages: dict[str, Page]
     links: dict[str, Verdict]
+    robots: Robots
     spent: int = 0
     done: int = 0
     lost: set[str] = field(default_factory=set[str])
@@ -168,7 +185,7 @@ class _Visit:
         if before is not None:
             await self._recalled(source, _SEEN.validate_json(before))
             return
-        seen = await look(self.kit.http, url, archive=self.limits.archive)
+        seen = await self._looked(url)
         self.reached = self.reached or seen.reached
         if not seen.reached:
             self.lost.add(host)
@@ -184,12 +201,44 @@ class _Visit:
                 record = _Seen(seen.verdict, page.sha256, page.pages, page.headings)
         await self.bench.keep(step, _SEEN.dump_json(record))
 
+    async def _looked(self, url: str) -> Look:
+        """The page with its site's leave, and that of the site where its redirects led."""
+        refused = await self._refused(url)
+        if refused is not None:
+            return refused
+        seen = await look(self.kit.http, url, archive=self.limits.archive)
+        elsewhere = seen.reply is not None and site(seen.reply.url) != site(url)
+        return (await self._refused(seen.reply.url) or seen) if elsewhere and seen.reply else seen
+
+    async def _refused(self, url: str) -> Look | None:
+        """Why a page is not to be read, if it is not: what its robots.txt says, or that nobody knows what it says."""
+        try:
+            rules = await self.robots.rules(url)
+        except EgressRefused:
+            # The look at the page itself says what the guard has against it.
+            return None
+        if rules.fault:
+            return Look(Verdict(method=RULES, detail={"why": rules.fault}), reached=rules.reached)
+        if not rules.allow(url):
+            return Look(Verdict(verdict="blocked", method=RULES, detail={"why": "the site's robots.txt forbids it"}))
+        if rules.delay_s > SLOWEST_S:
+            why = f"the site's robots.txt asks for {rules.delay_s:.0f} s between requests"
+            return Look(Verdict(method=RULES, detail={"why": why}))
+        await anyio.sleep(rules.delay_s)
+        return None
+
     async def _recalled(self, source: Source, record: _Seen) -> None:
         self.links[source.id] = record.verdict
         data = await self.kit.store.payload(f"src/{record.sha256}") if record.sha256 else None
         if data is not None:
             text = data.decode("utf-8", "surrogatepass")
             self.pages[source.id] = Page(text, record.sha256, record.pages, record.headings)
+
+
+def _robots(bench: JobBench, kit: Kit) -> Robots:
+    """The rules of sites, kept where research keeps them."""
+    shelf = Shelf(kit.settings.home / "index" / "shelf.db")
+    return Robots(kit.http, shelf, bench.clock.wall, Reach.of(bench.setting).agent)
 
 
 async def _judged(report: Report, pages: Mapping[str, Page], links: Mapping[str, Verdict], limits: Limits) -> Report:
@@ -206,6 +255,26 @@ async def _judged(report: Report, pages: Mapping[str, Page], links: Mapping[str,
         court.one(at)
         await anyio.lowlevel.checkpoint()
     return flagged(court.report(), texts)
+
+
+async def _argued(report: Report, pages: Mapping[str, Page], bench: JobBench, limits: Limits) -> Report:
+    """The report with a model's word on its claims, if there is a model; what it got wrong is a warning."""
+    chat = chat_of(bench)
+    texts = {name: page.text for name, page in pages.items()}
+    claims = await anyio.to_thread.run_sync(entail.claims, report, texts) if chat else ()
+    if chat is None or not claims:
+        return report
+    await bench.progress("verifying", note="asking the model whether the quotes show the claims")
+    jury = Jury(chat, bench)
+    with anyio.move_on_after(limits.model_s) as scope:
+        await jury.all(claims[: limits.claims], limits.batch)
+    over = "its time was over" if scope.cancelled_caught else f"at most {limits.claims} are put to it"
+    late = scope.cancelled_caught or len(claims) > limits.claims
+    cut = (f"the model was not asked about each of the {len(claims)} claims: {over}",) if late else ()
+    words = [(claim, jury.words[claim.digest]) for claim in claims if claim.digest in jury.words]
+    argued = entail.spoken(report, chat.name, words)
+    made = argued.provenance.model_copy(update={"warnings": (*argued.provenance.warnings, *jury.warnings(), *cut)})
+    return argued.model_copy(update={"provenance": made})
 
 
 class _Court:

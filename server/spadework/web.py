@@ -29,6 +29,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from spadework import hatch
 from spadework.app import House, Server, opened, server
 from spadework.auth import Verifier, verifier
 from spadework.caller import LOCAL, Caller, Callers
@@ -41,6 +42,7 @@ from spadework.quota import Crowd, Rate, Rationed
 from spadework.screen import Screen
 from spadework.settings import BadSetting, Settings
 from spadework.takeover import Tenure, take
+from spadework.webhooks.hints import Hints
 from spadework_tools.errors import BadRequest, NotAdmitted
 
 log = logging.getLogger(__name__)
@@ -179,7 +181,13 @@ def place(address: Address, settings: Settings, judge: Verifier | None) -> Place
         verifier=judge,
         scope=settings.oauth_scope,
         metadata=metadata,
-        doors=frozenset({_HEALTH, *(f"{_WELL_KNOWN}{path}" for path in (*address.resources, "") if metadata)}),
+        doors=frozenset(
+            {
+                _HEALTH,
+                *hatch.paths(settings),
+                *(f"{_WELL_KNOWN}{path}" for path in (*address.resources, "") if metadata),
+            }
+        ),
     )
 
 
@@ -286,15 +294,15 @@ async def _serve(
 ) -> None:
     async with (
         await anyio.abc.SocketListener.from_socket(tenure.line) as door,
-        opened(settings, callers=callers) as house,
+        opened(settings, callers=callers, hooks=hatch.hooks(settings)) as house,
     ):
         callers.lend(Caller(settings))
         host = Host(str(settings.home), tenure.address, house, settings, stays=True)
         desks = Desks(house, host.leaving, guarded=known.verifier is not None)
+        served = server(desks.of, desks.glance, tasks=settings.tasks == "auto")
+        vendors = hatch.routes(settings, Hints(house.kit, house.runner.wake))
         async with (
-            site(
-                server(desks.of, desks.glance, tasks=settings.tasks == "auto"), known, settings, address.resources
-            ) as guard,
+            site(served, known, settings, address.resources, vendors) as guard,
             anyio.create_task_group() as group,
         ):
             await group.start(Listener(guard, line, host.leaving, guard.close).run_until_closed)

@@ -76,6 +76,7 @@ class Workbench:
     base: dict[str, str]
     keys: dict[str, str]
     before: Report | None = None
+    hooks: dict[str, str] = field(default_factory=dict[str, str])
     kept: dict[str, bytes] = field(default_factory=dict[str, bytes])
     notes: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     sources: int = 0
@@ -104,6 +105,9 @@ class Workbench:
 
     def setting(self, name: str) -> str | None:
         return self.base.get(name)
+
+    def hook(self, vendor: str) -> str | None:
+        return self.hooks.get(vendor)
 
     async def earlier(self) -> Report | None:
         return self.before

@@ -244,6 +244,15 @@ def test_companies_are_enriched_in_order_and_what_is_not_backed_is_dropped(read:
     assert len(sold(read, "parallel", "For each company")) == 2
 
 
+def test_rows_over_files_come_in_order_with_their_quotes_where_there_is_no_model(read: Read) -> None:
+    _, ticket, text, data = read.recipes["Rows over your own files"].answers
+    assert ticket["engine"] == "local"
+    assert json.loads(data) == [{"name": name, "cars": None, "launched": None} for name in ("MV Halden", "MV Skarv")]
+    halden, skarv = text.split("\n## ")[1:]
+    assert re.search(r"^> The MV Halden carries 148 cars\..* \[c1\]$", halden, re.MULTILINE)
+    assert re.search(r"^> The MV Skarv carries 62 cars\..* \[c2\]$", skarv, re.MULTILINE)
+
+
 def test_the_polling_program_prints_the_report(read: Read) -> None:
     out = read.recipes["Poll from a program"].answers[-1]
     assert "What limits the latency" in out

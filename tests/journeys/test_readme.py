@@ -19,7 +19,7 @@ from tests.promises.test_tools import NAMES
 from typer.testing import CliRunner
 
 from spadework.cli import cli
-from spadework.environ import VENDOR_KEYS
+from spadework.environ import HOOKED, VENDOR_KEYS
 from spadework.settings import PREFIX, Settings
 
 README = (checkout.ROOT / "README.md").read_text(encoding="utf-8")
@@ -172,7 +172,8 @@ def test_the_table_of_commands_is_complete() -> None:
 def test_every_setting_that_is_named_exists(variable: str) -> None:
     name = variable.removeprefix(PREFIX).lower()
     # A name that ends so stands for several: SPADEWORK_LLM_BASE_URL, …
-    assert name in Settings.model_fields or name in {f"{vendor}_base_url" for vendor in VENDOR_KEYS}
+    vendors = {f"{vendor}_base_url" for vendor in VENDOR_KEYS} | {f"{vendor}_webhook_secret" for vendor in HOOKED}
+    assert name in Settings.model_fields or name in vendors
 
 
 def test_every_linked_file_is_there() -> None:

@@ -45,7 +45,8 @@ class Site:
         self.asked: list[str] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.asked.append(scope["path"])
+        if scope["path"] != "/robots.txt":
+            self.asked.append(scope["path"])
         body = PAGES.get(scope["path"])
         html = f"<!doctype html><html lang=en><title>Page</title><body><main>{body}</main></body></html>"
         status = 404 if body is None else 200

@@ -50,9 +50,7 @@ def installed() -> Path:
         if not (place / ".complete").exists():
             shutil.rmtree(place / "node_modules", ignore_errors=True)
             (place / "package.json").write_text("{}")
-            inspector.npm(
-                "install", "--ignore-scripts", "--no-audit", "--no-fund", f"{PACKAGE}@{VERSION}", place=place
-            )
+            inspector.npm("install", "--ignore-scripts", "--no-audit", "--no-fund", f"{PACKAGE}@{VERSION}", place=place)
             (place / ".complete").touch()
     return place / "node_modules" / PACKAGE / "dist" / "index.js"
 

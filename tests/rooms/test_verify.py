@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -13,6 +15,7 @@ import anyio
 import anyio.to_thread
 import pytest
 from tests.rooms.house import Rig, rig
+from tests.standins.model import Model
 from tests.standins.server import Receive, Scope, Send, serve
 
 from spadework import verify
@@ -41,10 +44,16 @@ QUOTE = "The bridge was opened in 1931 by Clara Voss."
 
 
 class Site:
-    """Pages by number; `/hang` never answers, `/huge` never ends, `/bomb` is broken. Counts what it is asked."""
+    """Pages by number; `/hang` never answers, `/huge` never ends, `/bomb` is broken, `/away` is elsewhere.
+
+    Counts what it is asked; `robots` is the status and the text of its robots.txt.
+    """
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.robots: tuple[int, str] = (404, "")
+        self.elsewhere = ""
+        self.rules_asked = 0
         self._news = threading.Condition()
 
     async def until(self, count: int) -> None:
@@ -57,11 +66,21 @@ class Site:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
+        if path == "/robots.txt":
+            self.rules_asked += 1
+            await send({"type": "http.response.start", "status": self.robots[0], "headers": []})
+            await send({"type": "http.response.body", "body": self.robots[1].encode()})
+            return
         with self._news:
             self.asked.append(path)
             self._news.notify_all()
         if path == "/hang":
             await anyio.sleep_forever()
+        if path == "/away":
+            place = [(b"location", self.elsewhere.encode())]
+            await send({"type": "http.response.start", "status": 302, "headers": place})
+            await send({"type": "http.response.body", "body": b""})
+            return
         headers = [(b"content-type", b"image/png" if path == "/picture" else b"text/html")]
         headers += [(b"content-encoding", b"gzip")] if path == "/bomb" else []
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -251,6 +270,48 @@ async def test_the_limits_hold(home: Path, monkeypatch: pytest.MonkeyPatch) -> N
         _, report = await finished(place, kit, Citing(*(f"{base}/{n}" for n in range(5))))
         assert len(site.asked) == 2
         assert urls(report) == ["resolves", "resolves", "not_checked", "not_checked", "not_checked"]
+
+
+def agrees(asked: str) -> str:
+    names = re.findall(r'<claim id="(k\d+)">', asked)
+    rows = [{"claim": name, "verdict": "entailed", "evidence": ["e1"], "quote": QUOTE} for name in names]
+    return json.dumps({"verdicts": rows})
+
+
+def thinking(kit: Kit, base: str) -> Kit:
+    """The kit of a user with a model."""
+    model = {"llm_base_url": f"{base}/v1", "llm_model": "small"}
+    return replace(kit, settings=kit.settings.model_copy(update=model))
+
+
+async def test_a_model_is_asked_about_so_many_claims_and_the_rest_is_counted(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "Limits", lambda: Limits(claims=2, batch=1, gap_s=0.0))
+    model = Model(agrees)
+    async with serve(model) as mind, web(home) as (place, kit, _, base):
+        job, report = await finished(place, thinking(kit, mind), Citing(*(f"{base}/{n}" for n in range(3))))
+        before = Report.model_validate_json(await place.store.payload(job.result_key) or b"")
+    assert [one.verdicts.support.method for one in report.citations] == ["model:small"] * 2 + ["lexical-v1"]
+    assert len(model.asked) == 2
+    assert "each of the 3 claims: at most 2 are put to it" in "\n".join(report.provenance.warnings)
+    assert [one.verdicts.support.verdict for one in before.citations] == ["not_checked"] * 3, "it was stored before"
+
+
+async def test_a_model_that_never_answers_costs_its_time_and_no_verdict_of_the_count(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "Limits", lambda: Limits(model_s=0.5))
+
+    class Mute(Model):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await anyio.sleep_forever()
+
+    async with serve(Mute(agrees)) as mind, web(home) as (place, kit, _, base):
+        _, report = await finished(place, thinking(kit, mind), Citing(f"{base}/1"))
+    assert urls(report) == ["resolves"]
+    assert report.citations[0].verdicts.support.method == "lexical-v1"
+    assert "its time was over" in "\n".join(report.provenance.warnings)
 
 
 async def test_a_report_out_of_time_comes_as_it_is(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,6 +101,10 @@ class Bench(Protocol):
         """A setting by its variable's name (`SPADEWORK_PERPLEXITY_BASE_URL`), or None where it is not set."""
         ...
 
+    def hook(self, vendor: str) -> str | None:
+        """The URL to which a vendor may tell that a run of this job has ended, a hint; None where nobody would hear."""
+        ...
+
     async def earlier(self) -> Report | None:
         """The report of the job that this one follows up, or None where there is none (any more)."""
         ...

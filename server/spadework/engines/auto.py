@@ -59,10 +59,10 @@ def choose(
     Raises:
         MissingKey: no engine that could do it has its key.
         BudgetExceeded: each engine that could do it costs more than is allowed.
-        BadRequest: no engine takes such a request; the message is the last one's own.
+        BadRequest: no engine takes such a request; the message is that of the one asked first for its kind.
     """
     gone = {name for name, _ in tried}
-    objection: BadRequest | None = None
+    objections: dict[str, BadRequest] = {}
     able: list[Facts] = []
     for facts in engines:
         if facts.kind != "research" or facts.name in gone:
@@ -70,13 +70,14 @@ def choose(
         try:
             fit(request, facts)
         except BadRequest as error:
-            objection = error
+            objections[facts.name] = error
         else:
             able.append(facts)
     if not able:
-        raise objection or BadRequest(
-            f"no engine is left for this request{_before(tried)}. Try it later, or name an engine."
-        )
+        if objections:
+            # Whoever would have been asked first knows best what is wrong with it.
+            raise objections[min(objections, key=lambda name: _rank(request, name))]
+        raise BadRequest(f"no engine is left for this request{_before(tried)}. Try it later, or name an engine.")
     ready = [facts for facts in able if facts.free or facts.name in keys]
     if not ready:
         names = ", ".join(variable for facts in able for variable in facts.keys[:1])

@@ -69,9 +69,9 @@ class Cloro(Vendor):
 
     async def order(self, job: Job, bench: Bench, line: Line, attempt: int) -> Order | Later:
         """The task under the key of its round."""
-        return self._task(job, await self._lost(bench) + 1)
+        return self._task(job, bench, await self._lost(bench) + 1)
 
-    def _task(self, job: Job, round_: int) -> Order:
+    def _task(self, job: Job, bench: Bench, round_: int) -> Order:
         tier = self.tier(job.request, job.tier)
         words = "query" if tier in SEARCHES else "prompt"
         payload: dict[str, Any] = {words: job.request.question, "country": "US"}
@@ -79,7 +79,10 @@ class Cloro(Vendor):
             payload["include"] = {"markdown": True}
         key = job.id if round_ == 1 else f"{job.id}.{round_}"
         task_type = tier.upper().replace("-", "_")
-        return Order(PATH, {"taskType": task_type, "payload": payload, "idempotencyKey": key})
+        body: dict[str, Any] = {"taskType": task_type, "payload": payload, "idempotencyKey": key}
+        if hook := bench.hook(self.name):
+            body["webhook"] = {"url": hook}
+        return Order(PATH, body)
 
     def named(self, answer: Payload, job: Job) -> tuple[str, dict[str, Any]]:
         """The task's id."""
@@ -103,7 +106,7 @@ class Cloro(Vendor):
                 job, bench, attempt, "cloro keeps a task for 24 hours, so nothing is left to find. Start it again."
             )
         wait = Later(outage(job.id, max(0.0, bench.clock.wall() - at)))
-        order = self._task(job, await self._lost(bench) + 1)
+        order = self._task(job, bench, await self._lost(bench) + 1)
         try:
             reply = await line.post(order.path, order.body, timeout_s=self.timeout_s)
             answer = await line.read(reply)

@@ -75,8 +75,8 @@ class Line:
         return Reply(reply.status, reply.headers, reply.body.replace(key, b"[key]"), reply.url, reply.truncated)
 
 
-def open_line(bench: Bench, vendor: str, origin: str, header: str, prefix: str = "") -> Line:
-    """A line to a vendor with the key that the bench holds for it.
+def open_line(bench: Bench, vendor: str, origin: str, header: str, prefix: str = "", **more: str) -> Line:
+    """A line to a vendor with the key that the bench holds for it, and `more` headers (underscores for hyphens).
 
     Raises MissingKey, or EngineFailed `bad_key` for a key that cannot be one, before anything is sent.
     """
@@ -88,4 +88,5 @@ def open_line(bench: Bench, vendor: str, origin: str, header: str, prefix: str =
             code="bad_key",
         )
     base = bench.setting(f"SPADEWORK_{vendor.upper()}_BASE_URL") or origin
-    return Line(bench.http, vendor, base, {header: prefix + key}, key)
+    headers = {name.replace("_", "-"): value for name, value in more.items()}
+    return Line(bench.http, vendor, base, {header: prefix + key, **headers}, key)

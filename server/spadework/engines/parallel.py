@@ -36,6 +36,8 @@ APART_S = 5.0
 SOUGHT_S = 24 * 3600.0
 ENDED = frozenset({"completed", "failed", "cancelled"})
 TEXT = {"type": "text", "description": "A thorough report in Markdown that answers the question, with its sources."}
+#: What the vendor's documents still ask for where a webhook is wanted.
+WEBHOOK_BETA = "webhook-2025-08-12"
 #: Processors that tell what they are doing without being asked to.
 TELLING = ("pro", "ultra")
 
@@ -85,7 +87,8 @@ class Parallel(Vendor):
 
     def line(self, bench: Bench) -> Line:
         """A line to Parallel."""
-        return open_line(bench, self.name, ORIGIN, "x-api-key")
+        more = {"parallel_beta": WEBHOOK_BETA} if bench.hook(self.name) else {}
+        return open_line(bench, self.name, ORIGIN, "x-api-key", **more)
 
     async def order(self, job: Job, bench: Bench, line: Line, attempt: int) -> Order | Later:
         """The runs that are still missing, into the job's own group, which is made first."""
@@ -97,7 +100,8 @@ class Parallel(Vendor):
         missing = [row for row in range(max(1, len(job.request.records))) if row not in have]
         extra = common.pop("context", "")
         inputs = [
-            {"input": _input(job.request, row, extra), "metadata": {"row": str(row)}, **common} for row in missing
+            {"input": _input(job.request, row, extra), "metadata": {"row": str(row), "job": job.id}, **common}
+            for row in missing
         ]
         return Order(group.path(container, "/runs"), {"inputs": inputs, "default_task_spec": _spec(job.request)})
 
@@ -131,9 +135,11 @@ class Parallel(Vendor):
         return Later(wait_s)
 
     async def _common(self, job: Job, bench: Bench) -> dict[str, Any]:
-        """What all runs of the job share: processor, source policy, and the research that this one follows up."""
+        """What all runs of the job share: processor, webhook, source policy, and the research they follow up."""
         request = job.request
         common: dict[str, Any] = {"processor": self.tier(request, job.tier)}
+        if hook := bench.hook(self.name):
+            common["webhook"] = {"url": hook, "event_types": ["task_run.status"]}
         policy: dict[str, Any] = {}
         if request.include_domains:
             policy["include_domains"] = list(request.include_domains)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from spadework.evidence import fragments, support
+from spadework.evidence import entail, fragments, support
 from spadework.evidence.quotes import Canon
 from spadework_tools.models import Citation, Report, Source, Target, Verdict, Verdicts
 
@@ -68,6 +68,7 @@ class Judge:
         self._canons = {name: Canon(page.text) for name, page in pages.items()}
         self._rarity = support.Rarity(page.text for page in pages.values())
         self._shared = _together(report.citations)
+        self._asked: dict[str, str] | None = None
 
     def citation(self, citation: Citation) -> Citation:
         """The citation with its verdicts.
@@ -78,13 +79,22 @@ class Judge:
         name = citation.source_id
         page = self._pages.get(name)
         placed = _quoted(citation, page, self._canons.get(name), self._sources.get(name))
-        siblings = [self._pages[one].text for one in self._shared[_place(citation.target)] if one in self._pages]
+        siblings = [self._pages[one].text for one in self._shared[entail.place(citation.target)] if one in self._pages]
         verdicts = Verdicts(
             url=self._links.get(name, citation.verdicts.url),
             quote=placed.verdicts.quote,
-            support=_supported(self._report, citation, page, siblings, self._rarity),
+            support=self._argued(citation, _supported(self._report, citation, page, siblings, self._rarity)),
         )
         return placed.model_copy(update={"verdicts": verdicts})
+
+    def _argued(self, citation: Citation, counted: Verdict) -> Verdict:
+        """The count of words with a model's word beside it, if there is one on just what stands here now."""
+        told = entail.kept(citation.verdicts.support)
+        if not told:
+            return counted
+        if self._asked is None:
+            self._asked = entail.named(self._report, {name: page.text for name, page in self._pages.items()})
+        return entail.ruled(counted, told) if told.get("asked") == self._asked.get(citation.id) else counted
 
     def report(self, citations: Iterable[Citation]) -> Report:
         """The report with these citations, its sources named by the snapshots they were judged against."""
@@ -120,7 +130,7 @@ def claim(report: Report, target: Target) -> str:
     if target.kind == "span" and target.start is not None and target.end is not None:
         return support.plain(report.text[target.start : target.end])
     if target.kind == "pointer" and target.pointer:
-        value = _at(report.data, target.pointer)
+        value = entail.at(report.data, target.pointer)
         return support.plain(str(value)) if isinstance(value, str | int | float) else ""
     return ""
 
@@ -133,13 +143,8 @@ def _together(citations: Iterable[Citation]) -> Mapping[tuple[Any, ...], dict[st
     """The sources that are cited for one and the same claim, by where the claim stands."""
     shared: dict[tuple[Any, ...], dict[str, None]] = defaultdict(dict)
     for citation in citations:
-        shared[_place(citation.target)][citation.source_id] = None
+        shared[entail.place(citation.target)][citation.source_id] = None
     return shared
-
-
-def _place(target: Target) -> tuple[Any, ...]:
-    # Marks in a row stand one after the other, so their spans begin together and end apart.
-    return (target.kind, target.start, target.pointer)
 
 
 def _quoted(citation: Citation, page: Page | None, canon: Canon | None, source: Source | None) -> Citation:
@@ -197,14 +202,15 @@ def _section(page: Page, place: int) -> str | None:
 def _supported(
     report: Report, citation: Citation, page: Page | None, siblings: Sequence[str], rarity: support.Rarity
 ) -> Verdict:
-    """Whether the page holds the claim, as far as words can tell; a model's own verdict is left alone."""
+    """Whether the page holds the claim, as far as words can tell; an engine's own verdict is left alone."""
     before = citation.verdicts.support
-    if before.method not in (None, support.METHOD):
+    if before.method not in (None, support.METHOD) and not entail.kept(before):
         return before
     said = claim(report, citation.target)
     if not said:
         return Verdict(detail={"why": "it is cited for no single claim"})
-    if report.provenance.mode == "extractive" and _bare(citation.quote) in _bare(said):
+    quoting = report.provenance.mode == "extractive" or report.provenance.engine == "local"
+    if quoting and entail.bare(citation.quote) in entail.bare(said):
         return Verdict(detail={"why": "the claim is the quote itself"})
     texts = [page.text] if page is not None else [citation.quote] if len(citation.quote.split()) >= 5 else []
     if not texts:
@@ -220,20 +226,3 @@ def _supported(
         if together.verdict != "lexically_unsupported":
             return told.model_copy(update={"verdict": "uncertain", "detail": {**told.detail, "shared": True}})
     return told
-
-
-def _bare(text: str) -> str:
-    return " ".join(word for word in "".join(c if c.isalnum() else " " for c in text.casefold()).split())
-
-
-def _at(data: Any, pointer: str) -> Any:
-    """The value that a JSON pointer leads to, or None."""
-    for part in pointer.split("/")[1:]:
-        name = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(data, dict):
-            data = data.get(name)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-        elif isinstance(data, list) and name.isdecimal() and int(name) < len(data):  # pyright: ignore
-            data = data[int(name)]  # pyright: ignore[reportUnknownVariableType]
-        else:
-            return None
-    return data  # pyright: ignore[reportUnknownVariableType]

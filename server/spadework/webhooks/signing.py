@@ -35,7 +35,7 @@ def sign(secrets: Sequence[str], message_id: str, timestamp: int, body: bytes) -
     """
     if not _ID.fullmatch(message_id):
         raise ValueError("a webhook-id is 1 to 256 visible ASCII characters without a dot")
-    return " ".join(f"v1,{_mac(secret, message_id, str(timestamp), body)}" for secret in secrets)
+    return " ".join(f"v1,{_mac(decoded(secret), message_id, str(timestamp), body)}" for secret in secrets)
 
 
 def verify(secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: float) -> str:
@@ -44,27 +44,43 @@ def verify(secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now:
     Header names may be in any case; the body is as it was received. Whoever does work for a message remembers its id,
     since a message may come twice. Raises BadSignature and nothing else, whatever was sent.
     """
+    return proven([decoded(secret) for secret in secrets], headers, body, now)
+
+
+def proven(keys: Sequence[bytes], headers: Mapping[str, str], body: bytes, now: float) -> str:
+    """As `verify`, by the bytes that the message authentication code is keyed with."""
     given = {name.lower(): value for name, value in headers.items()}
     message_id, stamp, signatures = (given.get(name, "") for name in (ID, TIMESTAMP, SIGNATURE))
-    if not (_ID.fullmatch(message_id) and _STAMP.fullmatch(stamp) and signatures):
-        raise BadSignature("a webhook came without its three headers in good form. Nothing was done with it.")
-    if abs(now - int(stamp)) > TOLERANCE_S:
-        raise BadSignature(f"a webhook is {abs(now - int(stamp)):.0f} s off this clock. Nothing was done with it.")
-    wanted = [f"v1,{_mac(secret, message_id, stamp, body)}".encode() for secret in secrets]
-    sent = [part.encode("utf-8", "replace") for part in signatures.split(" ", SIGNATURES)[:SIGNATURES]]
-    # Every pair is compared, so that the time taken tells nothing of which one fits.
-    if not any([hmac.compare_digest(one, other) for one in wanted for other in sent]):  # noqa: C419
-        raise BadSignature("a webhook is not signed with the secret of this endpoint. Nothing was done with it.")
+    if not (_ID.fullmatch(message_id) and signatures):
+        raise BadSignature("a webhook came without its headers in good form. Nothing was done with it.")
+    fresh(stamp, now)
+    match([f"v1,{_mac(key, message_id, stamp, body)}" for key in keys], signatures)
     return message_id
 
 
-def _mac(secret: str, message_id: str, stamp: str, body: bytes) -> str:
+def fresh(stamp: str, now: float) -> None:
+    """Raises BadSignature for a message's timestamp that is none or too far from `now` (Unix time, seconds)."""
+    if not _STAMP.fullmatch(stamp):
+        raise BadSignature("a webhook came without its headers in good form. Nothing was done with it.")
+    if abs(now - int(stamp)) > TOLERANCE_S:
+        raise BadSignature(f"a webhook is {abs(now - int(stamp)):.0f} s off this clock. Nothing was done with it.")
+
+
+def match(wanted: Sequence[str], signatures: str) -> None:
+    """Raises BadSignature where none of the signatures sent (parted by spaces) is one of those wanted."""
+    sent = [part.encode("utf-8", "replace") for part in signatures.split(" ", SIGNATURES)[:SIGNATURES]]
+    # Every pair is compared, so that the time taken tells nothing of which one fits.
+    if not any([hmac.compare_digest(one.encode(), other) for one in wanted for other in sent]):  # noqa: C419
+        raise BadSignature("a webhook is not signed with the secret of this endpoint. Nothing was done with it.")
+
+
+def _mac(key: bytes, message_id: str, stamp: str, body: bytes) -> str:
     signed = b".".join((message_id.encode(), stamp.encode(), body))
-    return base64.b64encode(hmac.digest(_key(secret), signed, hashlib.sha256)).decode()
+    return base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
 
 
-def _key(secret: str) -> bytes:
-    """The bytes of a secret. Raises ValueError, which does not show it."""
+def decoded(secret: str) -> bytes:
+    """The bytes of a secret in the specification's form. Raises ValueError, which does not show it."""
     text = secret.removeprefix(_PREFIX)
     try:
         # Some senders leave the padding out.

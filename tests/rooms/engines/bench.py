@@ -62,6 +62,9 @@ class Workbench:
         vendor = name.removeprefix("SPADEWORK_").removesuffix("_BASE_URL").lower()
         return self.urls.get(vendor)
 
+    def hook(self, vendor: str) -> str | None:
+        return None
+
     async def earlier(self) -> Report | None:
         return self._earlier
 

@@ -31,6 +31,9 @@ class Bench:
     def setting(self, name: str) -> str | None:
         return None
 
+    def hook(self, vendor: str) -> str | None:
+        return None
+
     async def earlier(self) -> Report | None:
         return None
 

@@ -36,9 +36,11 @@ class Desk(Bench):
         return self.before
 
     async def keep(self, step: str, value: bytes, *, durable: bool = False) -> None:
-        draft = self.folder / f".{step}"
+        place = self.folder / step
+        place.parent.mkdir(parents=True, exist_ok=True)
+        draft = place.with_name(f".{place.name}")
         draft.write_bytes(value)
-        draft.rename(self.folder / step)
+        draft.rename(place)
 
 
 def engine(home: Path, desk: Desk, budget: Budget | None = None) -> Local:

@@ -12,7 +12,7 @@ import pytest
 from tests.rooms.local.desk import job, wiki
 from tests.rooms.local.online import Desk, asking, engine
 from tests.standins.model import Model
-from tests.standins.server import serve
+from tests.standins.server import Receive, Scope, Send, serve
 from tests.standins.web import Web
 
 from spadework.engines.local.engine import Local
@@ -219,11 +219,16 @@ async def test_data_is_filled_from_evidence_with_a_basis_for_each_value(tmp_path
     basis = [{"pointer": "/berths", "evidence": ["e1"], "quote": QUOTE}]
     report = await filled(tmp_path, {"data": {"berths": 20, "founded": None}, "basis": basis})
     assert (report.data, report.schema_ok) == ({"berths": 20, "founded": None}, True)
-    (entry,) = report.basis
-    assert entry.target.pointer == "/berths"
+    entry, silent = report.basis
+    assert (entry.target.pointer, silent.target.pointer) == ("/berths", "/founded")
+    assert entry.confidence.level == "high"
+    assert (silent.citation_ids, "does not say" in silent.reasoning) == ((), True)
     (citation,) = [one for one in report.citations if one.id in entry.citation_ids]
     assert QUOTE in citation.quote
     assert len({one.id for one in report.citations}) == len(report.citations)
+    assert f"- **berths**: 20 [{entry.citation_ids[0]}] (high)\n" in report.text
+    assert "- **founded**: *(not verified)* *(the evidence does not say)*\n" in report.text
+    assert (report.provenance.mode, report.provenance.model) == ("synthesis", "small")
 
 
 @pytest.mark.parametrize(("data", "basis"), [
@@ -238,11 +243,49 @@ async def test_a_value_that_no_evidence_shows_is_left_empty_and_named(
 ) -> None:
     report = await filled(tmp_path, {"data": data, "basis": basis})
     assert report.data == {"berths": None, "founded": None}
-    assert report.basis == ()
+    assert sorted(entry.target.pointer or "" for entry in report.basis) == ["/berths", "/founded"]
+    assert all("Left empty" in entry.reasoning and not entry.citation_ids for entry in report.basis)
     assert "data/berths: left empty" in warned(report)
 
 
-async def test_rows_are_not_filled_and_the_report_says_so(tmp_path: Path) -> None:
-    report = await filled(tmp_path, {"data": {}, "basis": []}, records=({"name": "Qel017"},))
-    assert report.data is None
-    assert "records: data is null" in warned(report)
+@pytest.mark.parametrize(("value", "said", "level"), [
+    (20, "high", "high"), (20, "", "high"), (20, "Low", "low"), ("a ferry", "high", "high"),
+    ("boats that fish", "high", "medium"), ("a centre of trade", "high", "low"), (True, "high", "medium"),
+    (20, "certain beyond doubt", "high"), (20, "ignore [c1] https://evil.example", "high"),
+])  # fmt: skip
+async def test_how_sure_a_value_is_comes_from_its_words_and_the_model_can_only_lower_it(
+    tmp_path: Path, value: object, said: str, level: str
+) -> None:
+    basis = [{"pointer": "/berths", "evidence": ["e1"], "quote": QUOTE, "confidence": said}]
+    report = await filled(tmp_path, {"data": {"berths": value, "founded": None}, "basis": basis})
+    assert (report.basis[0].confidence.level, report.basis[0].confidence.raw) == (level, said or None)
+
+
+async def test_without_a_model_data_is_null_with_the_reason_and_the_best_quotes(tmp_path: Path) -> None:
+    folder, desk = wiki(tmp_path / "wiki", 30), Desk(tmp_path / "job", "http://127.0.0.1:9")
+    report = await Local(tmp_path / "home", (folder,), folder).work(job(QUESTION, folder, output_schema=FORM), desk)
+    await desk.http.aclose()
+    assert isinstance(report, Report)
+    assert (report.data, report.schema_ok) == (None, None)
+    (entry,) = report.basis
+    assert (entry.target.pointer, "no model" in entry.reasoning) == ("", True)
+    quotes = {one.id: one.quote for one in report.citations}
+    assert QUOTE in quotes[entry.citation_ids[0]]
+    assert "output_schema: data is null, since local has no model" in warned(report)
+    assert "## Data\n\n*Not filled in*: local has no model" in report.text
+
+
+async def test_an_endpoint_that_asks_for_a_moment_gets_it(tmp_path: Path) -> None:
+    busy = [429, 503]
+
+    class Busy(Model):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            if not busy:
+                await super().__call__(scope, receive, send)
+                return
+            headers = [(b"retry-after", b"0"), (b"content-type", b"application/json")]
+            await send({"type": "http.response.start", "status": busy.pop(), "headers": headers})
+            await send({"type": "http.response.body", "body": b"{}"})
+
+    report = await answered(tmp_path, Busy(writes(TRUE)))
+    assert report.provenance.mode == "synthesis", warned(report)

@@ -6,6 +6,7 @@ import gzip
 import time
 from functools import partial
 from pathlib import Path
+from urllib.parse import quote
 
 import anyio
 import anyio.to_thread
@@ -17,6 +18,7 @@ from tests.standins.web import Reply, Web
 from spadework.engines import Partial
 from spadework.engines.local.web.address import canonical, wanted
 from spadework.engines.local.web.budget import Budget
+from spadework.settings import Settings
 from spadework_tools.errors import EngineFailed
 from spadework_tools.models import Outcome, Report
 
@@ -87,6 +89,78 @@ async def test_a_back_end_that_fails_is_named_with_its_reason_and_the_others_ans
     assert set(said) == {"searxng", "crossref", "arxiv", "hackernews", "stackexchange"}
     assert "a web page instead of JSON" in said["searxng"]
     assert "429" in said["crossref"]
+
+
+def duck(*rows: str, marked: str = "") -> bytes:
+    """A page of results as DuckDuckGo gives it to browsers without scripts."""
+    return f"<html><body><div id=links class='results {marked}'>{''.join(rows)}</div></body></html>".encode()
+
+
+def result(href: str, title: str, said: str = "A harbour.") -> str:
+    return (
+        f'<div class="result results_links"><div class="links_main result__body"><h2 class="result__title">'
+        f'<a class="result__a" href="{href}">{title}</a></h2><a class="result__snippet" href="{href}">{said}</a>'
+        "</div></div>"
+    )
+
+
+async def test_duckduckgo_is_asked_where_it_is_named_and_its_redirects_are_seen_through(tmp_path: Path) -> None:
+    web = Web()
+    async with serve(web) as base:
+        behind = quote(f"{base}/wiki/Qel017", safe="")
+        rows = (
+            result("//duckduckgo.com/y.js?ad_domain=evil.example&u3=x", "Buy harbours"),
+            result(f"//duckduckgo.com/l/?uddg={behind}&amp;rut=abc", "Harbour <b>Qel017</b>"),
+            result(f"{base}/wiki/Qel018", "Harbour Qel018"),
+            result("javascript:alert(1)", "Harbour Qel017 berths"), "<div class=result__body>nothing</div>",
+            result("http://[not", "Harbour Qel017 berths"), result("//duckduckgo.com/l/?uddg=", "Harbour Qel017"),
+        )  # fmt: skip
+        web.traps["/html/"] = lambda _: Reply(duck(*rows))
+        desk = Desk(tmp_path / "job", base, "duckduckgo", duckduckgo_base_url=base)
+        with anyio.fail_after(60):
+            report = await engine(tmp_path / "home", desk, SMALL).work(asking(QUESTION), desk)
+        await desk.http.aclose()
+    assert isinstance(report, Report)
+    assert report.citations[0].quote == ANSWER
+    assert "duckduckgo" not in warned(report)
+    (query,) = [query for path, query, _ in web.asked if path == "/html/"]
+    assert query.startswith("q=How+many+berths")
+    assert not any("evil" in path for path in web.seen)
+
+
+@pytest.mark.parametrize(("reply", "why"), [
+    (Reply(b"<html>Select all squares with a duck</html>", status=202), "wants proof of a human being"),
+    (Reply(b"<html>Select all squares with a duck</html>"), "holds no results"),
+    (Reply(b'{"results": []}', "application/json"), "holds no results"), (Reply(b""), "no web page"),
+    (Reply(b"\x00" * 1_000), "no"), (Reply(b"<div>" * 50_000), "no results"), (Reply(b"", status=403), "403"),
+])  # fmt: skip
+async def test_duckduckgo_turning_us_away_is_said_and_the_others_answer(tmp_path: Path, reply: Reply, why: str) -> None:
+    web = Web()
+    web.traps["/html/"] = lambda _: reply
+    async with serve(web) as base:
+        desk = Desk(tmp_path / "job", base, "searxng,duckduckgo", duckduckgo_base_url=base)
+        report = await engine(tmp_path / "home", desk, SMALL).work(asking(QUESTION), desk)
+        await desk.http.aclose()
+    assert isinstance(report, Report)
+    assert report.citations[0].quote == ANSWER
+    (said,) = [line for line in report.provenance.warnings if line.startswith("search by")]
+    assert said.startswith("search by duckduckgo failed: ")
+    assert why in said
+
+
+async def test_no_results_of_duckduckgo_are_an_answer_like_another(tmp_path: Path) -> None:
+    web = Web()
+    web.traps["/html/"] = lambda _: Reply(duck("<div class='no-results'>No results.</div>"))
+    async with serve(web) as base:
+        desk = Desk(tmp_path / "job", base, "searxng,duckduckgo", duckduckgo_base_url=base)
+        report = await engine(tmp_path / "home", desk, SMALL).work(asking(QUESTION), desk)
+        await desk.http.aclose()
+    assert isinstance(report, Report)
+    assert "failed" not in warned(report)
+
+
+def test_duckduckgo_is_not_asked_by_default() -> None:
+    assert "duckduckgo" not in (Settings(home=Path("/nowhere")).text("SPADEWORK_WEB_BACKENDS") or "")
 
 
 async def test_a_wait_that_a_back_end_asks_for_is_kept_and_it_is_asked_again(tmp_path: Path) -> None:

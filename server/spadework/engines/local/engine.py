@@ -8,14 +8,13 @@ none of them twice, and the next question over the same ones reads nothing.
 
 from __future__ import annotations
 
-import errno
 import sqlite3
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Event
+from typing import TypeVar
 
 import anyio
 from pydantic import TypeAdapter
@@ -23,18 +22,24 @@ from pydantic import TypeAdapter
 from spadework.engines import Bench, Estimate, Later, Partial
 from spadework.engines.facts import Facts
 from spadework.engines.local.database import damaged, discard, location
+from spadework.engines.local.disk import told
 from spadework.engines.local.folders import Roots
 from spadework.engines.local.intake import Reading, Survey, glance, settle, shown, survey, take
 from spadework.engines.local.look import Look, threaded
-from spadework.engines.local.model.mind import Mind
+from spadework.engines.local.model.mind import NO_MODEL, Mind
 from spadework.engines.local.model.planning import Plan
+from spadework.engines.local.paper import Circumstances
 from spadework.engines.local.plan import Part, parts
+from spadework.engines.local.rows import Row, enriched, finished, in_index
+from spadework.engines.local.table import table
 from spadework.engines.local.web.online import Online
 from spadework.engines.local.web.reach import Reach
-from spadework.engines.local.write import Circumstances, Evidence, report
+from spadework.engines.local.write import Evidence, report
 from spadework.job import Job
-from spadework_tools.errors import BadFolder, BadRequest, EngineFailed, ReadOnly, StorageFull, Unclear, UnknownEngine
+from spadework_tools.errors import BadFolder, BadRequest, EngineFailed, Unclear, UnknownEngine
 from spadework_tools.models import Effort, Report, Request
+
+T = TypeVar("T")
 
 #: How long one look at the files may take before progress is told and a cancellation is noticed, in seconds.
 _STRETCH_S = 0.25
@@ -45,6 +50,12 @@ _LAST_LOOK_S = 3.0
 _EVIDENCE = TypeAdapter(Evidence)
 _PLAN = TypeAdapter(tuple[Part, ...])
 _SEARCHES = TypeAdapter(tuple[str, ...])
+#: How many records one job takes on the web, where each is searched for by itself.
+MOST_ON_WEB = 100
+#: How long a row takes as a rule, over files and on the web, and how long it may take with a slow model, in seconds.
+_ROW_S, _WEB_ROW_S, _SLOW_ROW_S = 0.1, 15, 60.0
+#: What a job may take without its rows, seconds.
+_AROUND_S: dict[Effort, float] = {"low": 600.0, "medium": 1_800.0, "high": 7_200.0}
 #: How long a job on the web takes at most, as a rule, in seconds.
 _WEB_ETA: dict[Effort, int] = {"low": 45, "medium": 100, "high": 400}
 #: Where a caller's settings say nothing of the web.
@@ -58,7 +69,7 @@ FACTS = Facts(
     free=True,
     schema=True,
     records=True,
-    most_records=10_000,
+    most_records=1_000,
     dates=frozenset({"published_after", "published_before"}),
     folders=True,
     follow_up=True,
@@ -99,12 +110,15 @@ class Local:
         """Judge a request: folders must exist, lie inside the roots and hold files.
 
         Raises UnknownEngine for a tier, BadFolder for a folder that cannot be used, BadRequest where there is nothing
-        to read.
+        to read, or more records than one job takes.
         """
         if tier is not None:
             raise UnknownEngine(f"local has no tiers, so 'local:{tier}' names nothing. Ask for 'local'.")
-        if self._reach.takes(request):
-            return Estimate(eta_s=_WEB_ETA[request.effort], cost_usd=0.0)
+        rows, web = len(request.records), self._reach.takes(request)
+        _few(rows, MOST_ON_WEB if web else FACTS.most_records, web=web)
+        if web:
+            eta = rows * _WEB_ROW_S if rows else _WEB_ETA[request.effort]
+            return Estimate(eta_s=eta, cost_usd=0.0, deadline_s=_deadline(request))
         folders = await threaded(partial(self._folders, request), Event())
         files = await threaded(partial(glance, folders, _GLANCE), Event())
         if files is None:
@@ -112,7 +126,8 @@ class Local:
             raise BadFolder(f"there are no files to read in {names}. Name a folder that holds documents.")
         # Settled now: the folders a job reads do not hang on where some later process happens to run.
         settled = request.model_copy(update={"folders": tuple(str(folder) for folder in folders)})
-        return Estimate(eta_s=1 + files // _FILES_A_SECOND, cost_usd=0.0, request=settled)
+        eta = 1 + files // _FILES_A_SECOND + round(rows * _ROW_S)
+        return Estimate(eta_s=eta, cost_usd=0.0, request=settled, deadline_s=_deadline(request))
 
     async def work(self, job: Job, bench: Bench) -> Report | Later:
         """Answer the question from the files or the web.
@@ -123,14 +138,17 @@ class Local:
         mind = Mind.of(bench, job.request.effort, self._online.shelf)
         reach = await self._way(job, bench)
         folders = () if reach else await self._standing(job.request)
+        if job.request.records:
+            return await self._rows(job, bench, reach, folders, mind)
         kept = await bench.recall("evidence")
         if kept is None:
             plan = await self._planned(job, bench, mind)
-            with _told(self._home):
+            with told(self._home):
                 if reach:
                     evidence = await self._online.evidence(job, bench, reach, mind, plan.parts, plan.searches)
                 else:
-                    evidence = await self._evidence(folders, plan.parts, mind.look, bench)
+                    work = partial(self._gather, folders, plan.parts, mind.look, bench)
+                    evidence = await self._undamaged(folders, work)
             evidence = replace(evidence, troubles=(*evidence.troubles, *mind.troubles))
             await bench.keep("evidence", _EVIDENCE.dump_json(evidence))
         else:
@@ -141,6 +159,9 @@ class Local:
     async def stop(self, job: Job, bench: Bench) -> Report | Partial | str:
         """What can be quoted of what was read so far, if found within seconds; nothing goes on elsewhere."""
         with anyio.move_on_after(_LAST_LOOK_S):
+            if job.request.records:
+                rows = await finished(job, bench)
+                return "" if rows is None else Partial(await self._tabled(job, bench, (), rows, None))
             if await bench.recall("way") is not None:
                 evidence, ended = await self._online.remains(job, bench), "the job was ended before it was done"
                 folders: tuple[Path, ...] = ()
@@ -150,6 +171,30 @@ class Local:
             if evidence is not None and any(finding.quotes for finding in evidence.findings):
                 return Partial(await self._written(job, bench, folders, evidence, (ended,)))
         return ""
+
+    async def _rows(self, job: Job, bench: Bench, reach: Reach | None, folders: Sequence[Path], mind: Mind) -> Report:
+        """The records of a job, looked up one after the other."""
+        with told(self._home):
+            if reach:
+                pages = await self._online.opened(job, bench, reach)
+                rows = await enriched(job, bench, mind, partial(self._online.row, job, reach, pages, mind.look))
+                reading = None
+            else:
+                rows, reading = await self._undamaged(folders, partial(self._in_files, job, folders, mind, bench))
+        return await self._tabled(job, bench, folders, rows, reading)
+
+    async def _in_files(
+        self, job: Job, folders: Sequence[Path], mind: Mind, bench: Bench, place: Path
+    ) -> tuple[tuple[Row, ...], Reading]:
+        reading = await _read(place, folders, bench)
+        return await enriched(job, bench, mind, partial(in_index, place, mind.look)), reading
+
+    async def _tabled(
+        self, job: Job, bench: Bench, folders: Sequence[Path], rows: Sequence[Row], reading: Reading | None
+    ) -> Report:
+        await bench.progress("writing", 1, 1)
+        around = self._around(job, bench, folders, _caveats(job.request, web=reading is None))
+        return await threaded(partial(table, rows, job.request, reading, around), Event())
 
     async def _read_so_far(self, job: Job, bench: Bench, folders: Sequence[Path]) -> tuple[Evidence | None, str]:
         """What the files read so far hold, and how many those are, in words."""
@@ -189,8 +234,9 @@ class Local:
         before = len(mind.troubles)
         request, filled = job.request, None
         answer = await mind.answer(request.question, evidence.findings)
-        if request.output_schema is not None and not request.records:
-            filled = await mind.fill(request.question, request.output_schema, evidence.findings)
+        if request.output_schema is not None:
+            quotes = [quote for finding in evidence.findings for quote in finding.quotes]
+            filled = await mind.fill(request.question, request.output_schema, quotes)
         more = mind.troubles[before:]
         if answer is None and filled is None and not more:
             return evidence
@@ -201,14 +247,24 @@ class Local:
     async def _written(
         self, job: Job, bench: Bench, folders: Sequence[Path], evidence: Evidence, warnings: tuple[str, ...] = ()
     ) -> Report:
-        around = Circumstances(
+        caveats = _caveats(job.request, web=evidence.web)
+        unfilled = "" if evidence.filled or job.request.output_schema is None else _unfilled(evidence)
+        if unfilled:
+            caveats = (*caveats, f"output_schema: data is null, since {unfilled}")
+        elif evidence.filled:
+            dropped = evidence.filled.dropped
+            caveats = (*caveats, *(f"data{place}: left empty, since no evidence shows it" for place in dropped))
+        around = self._around(job, bench, folders, (*warnings, *caveats))
+        return await threaded(partial(report, evidence, around, unfilled), Event())
+
+    def _around(self, job: Job, bench: Bench, folders: Sequence[Path], warnings: tuple[str, ...]) -> Circumstances:
+        return Circumstances(
             question=job.request.question,
             started_at=job.started_at or bench.clock.wall(),
             finished_at=bench.clock.wall(),
             shown=partial(shown, folders),
-            warnings=(*warnings, *_caveats(job.request, evidence)),
+            warnings=warnings,
         )
-        return await threaded(partial(report, evidence, around), Event())
 
     def _folders(self, request: Request) -> tuple[Path, ...]:
         """The folders to read: those named, or all roots that are there."""
@@ -246,19 +302,19 @@ class Local:
         await bench.keep("plan", _PLAN.dump_json(plan.parts))
         return plan
 
-    async def _evidence(self, folders: Sequence[Path], questions: Sequence[Part], look: Look, bench: Bench) -> Evidence:
-        """Read and find; a damaged index is thrown away once, since it is only a cache."""
+    async def _undamaged(self, folders: Sequence[Path], work: Callable[[Path], Awaitable[T]]) -> T:
+        """What can be done with an index; a damaged one is thrown away once, since it is only a cache."""
         place = location(self._home, folders)
         try:
-            return await self._gather(place, folders, questions, look, bench)
+            return await work(place)
         except sqlite3.Error as error:
             if not damaged(error):
                 raise
         await threaded(partial(discard, place), Event())
-        return await self._gather(place, folders, questions, look, bench)
+        return await work(place)
 
     async def _gather(
-        self, place: Path, folders: Sequence[Path], questions: Sequence[Part], look: Look, bench: Bench
+        self, folders: Sequence[Path], questions: Sequence[Part], look: Look, bench: Bench, place: Path
     ) -> Evidence:
         reading = await _read(place, folders, bench)
         return Evidence(await look.all(place, questions, bench, reading.files), reading)
@@ -294,46 +350,28 @@ async def _read(place: Path, folders: Sequence[Path], bench: Bench) -> Reading:
     return await threaded(partial(settle, place, folders, known, taken), stop)
 
 
-@contextmanager
-def _told(home: Path) -> Generator[None]:
-    """Turns what a disk or a database can refuse into what the reader can do about it."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise _refusal(error, home) from error
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageFull(str(home)) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise ReadOnly(str(home)) from error
-        raise
-
-
-def _refusal(error: sqlite3.Error, home: Path) -> Exception:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code == sqlite3.SQLITE_FULL:
-        return StorageFull(str(home))
-    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
-        return ReadOnly(str(home))
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return EngineFailed(
-            "another process is writing the index of these folders and did not finish in time. Try again shortly.",
-            code="index_busy",
-            retryable=True,
+def _few(rows: int, most: int, *, web: bool) -> None:
+    """Raises BadRequest for more records than one job takes."""
+    if rows > most:
+        where = " on the web" if web else ""
+        raise BadRequest(
+            f"{rows:,} records were given and local takes at most {most:,} in one job{where}, so nothing was started. "
+            "Split them into several jobs."
         )
-    return EngineFailed(f"the index of these folders could not be used ({error}). Try again.", code="index_failed")
 
 
-def _caveats(request: Request, evidence: Evidence) -> tuple[str, ...]:
-    """What of the request has no effect here, each with the reason."""
-    ignored = [name for name in _NO_EFFECT if getattr(request, name) and not evidence.web]
-    lines = [f"{', '.join(ignored)}: no effect, since local reads files and not the web"] if ignored else []
-    if evidence.filled is not None:
-        return (*lines, *(f"data{place}: left empty, since no evidence shows it" for place in evidence.filled.dropped))
-    unfilled = [name for name in ("output_schema", "records") if getattr(request, name)]
-    lines += [f"{name}: data is null, since local quotes and {_unfilled(evidence)}" for name in unfilled]
-    return tuple(lines)
+def _deadline(request: Request) -> float | None:
+    """How long records may take in all; other jobs have the desk's own limits."""
+    return _AROUND_S[request.effort] + len(request.records) * _SLOW_ROW_S * 2 if request.records else None
+
+
+def _caveats(request: Request, *, web: bool) -> tuple[str, ...]:
+    """What of the request has no effect here, with the reason."""
+    ignored = [name for name in _NO_EFFECT if getattr(request, name) and not web]
+    return (f"{', '.join(ignored)}: no effect, since local reads files and not the web",) if ignored else ()
 
 
 def _unfilled(evidence: Evidence) -> str:
-    return "its model fills no rows" if evidence.answer else "has no model to fill a schema with"
+    """Why data that was asked for is null."""
+    failed = next((one for one in evidence.troubles if one.startswith("the model gave nothing to the data")), None)
+    return failed or NO_MODEL

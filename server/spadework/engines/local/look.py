@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import anyio.to_thread
 
-from spadework.engines import Bench
+from spadework.clock import Clock
 from spadework.engines.local.index import Index, Passage
 from spadework.engines.local.model.dense import Dense
 from spadework.engines.local.plan import Part
@@ -20,6 +20,33 @@ from spadework_tools.errors import Trouble
 from spadework_tools.models import Effort
 
 T = TypeVar("T")
+
+
+class Notes(Protocol):
+    """Where looking things up writes down what it did: a job's bench, or a part of one."""
+
+    @property
+    def clock(self) -> Clock:
+        """See `Bench`."""
+        ...
+
+    async def progress(
+        self, phase: str, done: int = 0, total: int | None = None, *, sources: int | None = None, note: str = ""
+    ) -> None:
+        """See `Bench`."""
+        ...
+
+    async def recall(self, step: str) -> bytes | None:
+        """See `Bench`."""
+        ...
+
+    async def keep(self, step: str, value: bytes, *, durable: bool = False) -> None:
+        """See `Bench`."""
+        ...
+
+    async def snapshot(self, text: str) -> str:
+        """See `Bench`."""
+        ...
 
 
 class Look:
@@ -36,7 +63,7 @@ class Look:
         return await threaded(partial(_found, place, question, self._effort, likeness), Event())
 
     async def all(
-        self, place: Path, questions: Sequence[Part], bench: Bench, sources: int, *, keep: bool = True
+        self, place: Path, questions: Sequence[Part], bench: Notes, sources: int, *, keep: bool = True
     ) -> tuple[Finding, ...]:
         """What was found for each question; `keep`: its sources are kept as snapshots."""
         findings: list[Finding] = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from spadework.engines.local.model.chat import Chat
@@ -76,7 +76,7 @@ class Answer:
 
 async def write(chat: Chat, question: str, findings: Sequence[Finding]) -> Answer:
     """The model's answer to a question from what was found. Raises Unreachable or BadReply."""
-    shown = dict(minted(findings))
+    shown = dict(minted(quote for finding in findings for quote in finding.quotes))
     if not shown:
         return Answer(chat.name, ())
     answer = await chat.ask(_SYSTEM, _USER.format(question=question, evidence=framed(shown)), _SCHEMA)
@@ -91,9 +91,9 @@ async def write(chat: Chat, question: str, findings: Sequence[Finding]) -> Answe
     return Answer(chat.name, tuple(kept), tuple(dropped.most_common()))
 
 
-def minted(findings: Sequence[Finding]) -> Iterator[tuple[str, Quote]]:
+def minted(quotes: Iterable[Quote]) -> Iterator[tuple[str, Quote]]:
     """The quotes to show, each distinct one once, under our ids."""
-    distinct = {(quote.path, quote.start, quote.end): quote for finding in findings for quote in finding.quotes}
+    distinct = {(quote.path, quote.start, quote.end): quote for quote in quotes}
     for number, quote in enumerate(list(distinct.values())[:SHOWN], 1):
         yield f"e{number}", quote
 
@@ -113,6 +113,12 @@ def named(row: Payload, shown: Mapping[str, Quote]) -> tuple[Quote, ...]:
     return tuple(shown[name] for name in dict.fromkeys(names))
 
 
+def unmarked(text: str, most: int) -> str:
+    """The model's own words in one line, without marks, links and images."""
+    bare = plain(_MARKUP.sub(lambda found: found[1] or "", text), most)
+    return re.sub(r"\s+([.,;:!?])", r"\1", bare)
+
+
 def figures(*texts: str) -> frozenset[str]:
     """The figures in texts, as they are compared: without the commas of thousands."""
     return frozenset(figure.replace(",", "") for text in texts for figure in _FIGURE.findall(text))
@@ -120,8 +126,7 @@ def figures(*texts: str) -> frozenset[str]:
 
 def _judged(row: Payload, shown: Mapping[str, Quote]) -> Sentence | str:
     """The sentence, or why it is left out."""
-    text = plain(_MARKUP.sub(lambda found: found[1] or "", row.at("text").text()), 1_000)
-    text = re.sub(r"\s+([.,;:!?])", r"\1", text)
+    text = unmarked(row.at("text").text(), 1_000)
     if not text:
         return "says nothing"
     quotes = named(row, shown)

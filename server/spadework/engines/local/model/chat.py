@@ -10,12 +10,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from spadework.egress import MIB, Call, Egress, encode
+import anyio
+
+from spadework.egress import MIB, Call, Egress, Reply, encode
 from spadework.engines.payload import Payload, decode, plain
 from spadework_tools.errors import BadReply
 
 #: What one answer may take: seconds, bytes, and tokens of the model.
 WHOLE_S, LARGEST, TOKENS = 180.0, 4 * MIB, 4_000
+#: How often an endpoint that is busy is tried, and the longest wait that it may ask for, seconds.
+TRIES, PATIENCE_S = 4, 20.0
 _THOUGHT = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
 _FENCE = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL | re.IGNORECASE)
 _AGAIN = "That was no JSON object of the form asked for. Answer with the JSON object alone."
@@ -55,7 +59,7 @@ class Chat:
         """The text of the answer, or None where the endpoint may take a plainer request than this one."""
         headers = {"content-type": "application/json", "authorization": f"Bearer {self._key}"}
         call = Call("POST", f"{self._base}/chat/completions", headers, encode(body), WHOLE_S, LARGEST, trust=self._base)
-        reply = await self._http.request(call)
+        reply = await self._patient(call)
         if reply.status in (400, 404, 415, 422, 500, 501) and len(self._modes) > 1:
             return None
         if reply.status != 200:
@@ -65,6 +69,19 @@ class Chat:
         if not text.strip():
             raise BadReply("the model's endpoint answered without a text. Check its model.")
         return text
+
+    async def _patient(self, call: Call) -> Reply:
+        """The answer; an endpoint that asks for a moment gets it, a few times."""
+        tries = 0
+        while True:
+            reply = await self._http.request(call)
+            # Counted in seconds; a date is for those who wait longer than we do.
+            asked_s = reply.headers.get("retry-after", "")
+            wait_s = float(asked_s) if asked_s.isdecimal() else float(2**tries)
+            tries += 1
+            if reply.status not in (429, 503) or tries == TRIES or wait_s > PATIENCE_S:
+                return reply
+            await anyio.sleep(wait_s)
 
 
 def _format(mode: str, schema: Mapping[str, Any]) -> dict[str, Any]:

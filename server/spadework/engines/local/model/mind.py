@@ -13,27 +13,34 @@ from spadework.engines.local.model.dense import Dense
 from spadework.engines.local.model.fill import Filled, fill
 from spadework.engines.local.model.planning import Plan, gaps, plan
 from spadework.engines.local.plan import Part
-from spadework.engines.local.select import Finding
+from spadework.engines.local.select import Finding, Quote
 from spadework.engines.local.web.shelf import Shelf
 from spadework_tools.errors import MissingKey, Trouble, Unreachable
 from spadework_tools.models import Effort
 
 #: Endpoints that need no key still want to be told one.
 _NO_KEY = "none"
+NO_MODEL = "local has no model to fill it in (SPADEWORK_LLM_BASE_URL and SPADEWORK_LLM_MODEL name one)"
+#: A model that fails so often in a row is not asked again in this run.
+FAILURES = 5
 
 
 class Mind:
-    """What the user's models add to one job; `troubles` says where they could not."""
+    """What the user's models add to one job; `troubles` says where they could not.
+
+    `why` is the reason why a form was not filled, as of the last one.
+    """
 
     def __init__(self, chat: Chat | None, look: Look) -> None:
         self._chat, self.look = chat, look
         self._troubles: list[str] = []
+        self._failed = 0
+        self.why = NO_MODEL
 
     @classmethod
     def of(cls, bench: Bench, effort: Effort, shelf: Shelf) -> Mind:
         """The models that the job's settings name."""
-        base, name = bench.setting("SPADEWORK_LLM_BASE_URL"), bench.setting("SPADEWORK_LLM_MODEL")
-        chat = Chat(bench.http, base, name, _key(bench)) if base and name else None
+        chat = chat_of(bench)
         base, name = bench.setting("SPADEWORK_EMBEDDINGS_BASE_URL"), bench.setting("SPADEWORK_EMBEDDINGS_MODEL")
         dense = Dense(bench.http, bench.clock, base, name, _key(bench), shelf) if base and name else None
         return cls(chat, Look(effort, dense))
@@ -74,21 +81,46 @@ class Mind:
             self._give_up("the answer", trouble)
             return None
 
-    async def fill(self, question: str, schema: Mapping[str, Any], findings: Sequence[Finding]) -> Filled | None:
+    async def fill(
+        self,
+        question: str,
+        schema: Mapping[str, Any],
+        quotes: Sequence[Quote],
+        record: Mapping[str, Any] | None = None,
+    ) -> Filled | None:
         """The caller's form, filled by the model; None where there is no model, nothing to go by, or it failed."""
-        if self._chat is None or not any(finding.quotes for finding in findings):
+        if self._chat is None or not quotes:
             return None
         try:
-            return await fill(self._chat, question, schema, findings)
+            filled = await fill(self._chat, question, schema, quotes, record)
         except Trouble as trouble:
             self._give_up("the data", trouble)
             return None
+        self._failed = 0
+        return filled
 
     def _give_up(self, what: str, trouble: Trouble) -> None:
-        self._troubles.append(f"the model gave nothing to {what}: {trouble.message}")
-        if isinstance(trouble, Unreachable):
-            # Whoever is away for a minute is not waited for at every step.
+        self._failed += 1
+        self.why = f"the model gave nothing to {what}: {trouble.message}"
+        self._troubles.append(self.why)
+        if isinstance(trouble, Unreachable) or self._failed >= FAILURES:
+            # Whoever is away for a minute, or never makes sense, is not waited for at every step.
             self._chat = None
+
+
+def chat_of(bench: Bench) -> Chat | None:
+    """The language model that a job's settings name, if there is one."""
+    base, name = _placed(bench)
+    return Chat(bench.http, base, name, _key(bench)) if base and name else None
+
+
+def has_model(bench: Bench) -> bool:
+    """Whether a job's settings name a language model."""
+    return all(_placed(bench))
+
+
+def _placed(bench: Bench) -> tuple[str | None, str | None]:
+    return bench.setting("SPADEWORK_LLM_BASE_URL"), bench.setting("SPADEWORK_LLM_MODEL")
 
 
 def _key(bench: Bench) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qs, quote, urlencode, urljoin, urlsplit
 
 from spadework.engines.local.web.lead import Lead
 from spadework.engines.local.words import matter
@@ -42,13 +42,15 @@ class Question:
 class Backend:
     """One back-end: the path and query it is asked by, how its answer reads, and how to be polite to it.
 
-    `apart_s` is the least time between two requests, `most` how many questions one round may put to it.
+    `apart_s` is the least time between two requests, `most` how many questions one round may put to it; `accept` is
+    what its answers come as.
     """
 
     ask: Callable[[Question], str]
     read: Callable[[bytes, str], list[Lead]]
     apart_s: float
     most: int
+    accept: str = "application/json"
 
 
 def _searxng(question: Question) -> str:
@@ -80,6 +82,11 @@ def _hackernews(question: Question) -> str:
 def _stackexchange(question: Question) -> str:
     given = {"order": "desc", "sort": "relevance", "q": question.words(6), "site": "stackoverflow", "pagesize": 10}
     return "/2.3/search/advanced?" + urlencode(given | {"page": question.page + 1, "filter": "withbody"})
+
+
+def _duckduckgo(question: Question) -> str:
+    # Its first page only: what lies behind it is asked for with marks that the first one hands out.
+    return "/html/?" + urlencode({"q": question.text[:400]})
 
 
 def _from_searxng(body: bytes, _base: str) -> list[Lead]:
@@ -166,15 +173,50 @@ def _from_stackexchange(body: bytes, _base: str) -> list[Lead]:
     return leads
 
 
+def _from_duckduckgo(body: bytes, base: str) -> list[Lead]:
+    # As above: only who searches waits for the library.
+    from lxml import etree as _etree  # pyright: ignore
+    from lxml import html as _html  # pyright: ignore
+
+    etree, library = cast("Any", _etree), cast("Any", _html)
+    try:
+        root = library.document_fromstring(body, parser=library.HTMLParser(encoding="utf-8", huge_tree=False))
+    except (etree.ParserError, etree.XMLSyntaxError, ValueError):
+        raise BadReply("duckduckgo answered with something that is no web page. Try it later.") from None
+    leads: list[Lead] = []
+    for row in root.find_class("result__body"):
+        links, said = row.find_class("result__a"), row.find_class("result__snippet")
+        url = _behind(links[0].get("href") or "", base) if links else ""
+        if url:
+            snippet = plain(said[0].text_content(), 4_000) if said else ""
+            leads.append(Lead(url, plain(links[0].text_content(), 300), snippet, "duckduckgo"))
+    if not leads and not root.find_class("no-results"):
+        raise BadReply("duckduckgo answered with a page that holds no results. It turns many programs away.")
+    return leads[:PAGE]
+
+
+def _behind(href: str, base: str) -> str:
+    """Where a link of DuckDuckGo's leads, past its own redirect; nothing for an advertisement's."""
+    try:
+        parts = urlsplit(urljoin(base, href))
+    except ValueError:
+        return ""
+    if parts.path == "/l/":
+        return parse_qs(parts.query).get("uddg", [""])[0]
+    return "" if (parts.hostname or "").endswith("duckduckgo.com") or parts.path == "/y.js" else href
+
+
 BACKENDS = {
     "searxng": Backend(_searxng, _from_searxng, 0.2, 8),
     # "Serial requests" and an honest user agent are what its operators ask for.
     "wikipedia": Backend(_wikipedia, _from_wikipedia, 0.2, 4),
     # Its terms of use: one request every three seconds, one connection at a time.
-    "arxiv": Backend(_arxiv, _from_arxiv, 3.0, 2),
+    "arxiv": Backend(_arxiv, _from_arxiv, 3.0, 2, "application/atom+xml"),
     "crossref": Backend(_crossref, _from_crossref, 1.0, 2),
     "hackernews": Backend(_hackernews, _from_hackernews, 0.5, 3),
     "stackexchange": Backend(_stackexchange, _from_stackexchange, 0.5, 3),
+    # Its page for browsers without scripts; nothing is documented, so few questions and well apart.
+    "duckduckgo": Backend(_duckduckgo, _from_duckduckgo, 3.0, 2, "text/html"),
 }
 
 

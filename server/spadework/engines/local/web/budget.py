@@ -33,3 +33,10 @@ BUDGETS: dict[Effort, Budget] = {
     "medium": Budget(rounds=3, pages=40, seconds=120, size=50 * MIB),
     "high": Budget(rounds=5, pages=120, seconds=600, size=200 * MIB),
 }
+
+#: For one record of a list: a row is a smaller question than a report, and there are many of them.
+ROWS: dict[Effort, Budget] = {
+    "low": Budget(rounds=1, pages=5, seconds=25, size=8 * MIB),
+    "medium": Budget(rounds=2, pages=10, seconds=45, size=16 * MIB),
+    "high": Budget(rounds=3, pages=24, seconds=120, size=40 * MIB),
+}

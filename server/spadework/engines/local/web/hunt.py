@@ -15,12 +15,11 @@ from threading import Event
 import anyio
 from pydantic import TypeAdapter
 
-from spadework.engines import Bench
 from spadework.engines.local.database import discard
 from spadework.engines.local.document import Document
 from spadework.engines.local.index import Index, Stamp
 from spadework.engines.local.intake import Reading
-from spadework.engines.local.look import Look, threaded
+from spadework.engines.local.look import Look, Notes, threaded
 from spadework.engines.local.plan import Part
 from spadework.engines.local.select import Finding
 from spadework.engines.local.web.address import canonical, wanted
@@ -62,7 +61,7 @@ class Hunt:
     """
 
     def __init__(
-        self, request: Request, bench: Bench, tools: Tools, budget: Budget, parts: Sequence[Part], seeds: Sequence[str]
+        self, request: Request, bench: Notes, tools: Tools, budget: Budget, parts: Sequence[Part], seeds: Sequence[str]
     ) -> None:
         self._request, self._bench, self._tools, self._budget, self._parts = request, bench, tools, budget, parts
         self._seeds = [url for url in map(canonical, seeds) if url]

@@ -19,6 +19,7 @@ HOMES = {
     "crossref": "https://api.crossref.org",
     "hackernews": "https://hn.algolia.com",
     "stackexchange": "https://api.stackexchange.com",
+    "duckduckgo": "https://html.duckduckgo.com",
 }
 
 #: The back-ends that lead to one site alone.

@@ -1,12 +1,14 @@
 """What a site's robots.txt lets us read (RFC 9309): asked once a day, kept with the pages.
 
-A site without the file allows everything; one whose file cannot be had for a fault of its own allows nothing.
+A site without the file allows everything; one whose file cannot be had for a fault of its own allows nothing. Whatever
+reads pages by itself asks here: research, and the check of what a report cites. What a person asks for by hand, one
+address at a time (`spadework verify ID --online`), is asked as a browser would.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 from urllib.robotparser import RobotFileParser
 
@@ -27,9 +29,14 @@ _NOTHING = b"User-agent: *\nDisallow: /\n"
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """A site's rules: whether an address may be read, and how many seconds are to lie between two requests."""
+    """A site's rules: whether an address may be read, and how many seconds are to lie between two requests.
+
+    `fault` says why the file could not be had, where it could not, and `reached` whether the site answered at all.
+    """
 
     parser: RobotFileParser
+    fault: str = ""
+    reached: bool = True
 
     def allow(self, url: str) -> bool:
         """Whether we may read this address."""
@@ -55,30 +62,29 @@ class Robots:
         origin = f"{parts.scheme}://{parts.netloc}"
         async with self._locks.setdefault(origin, anyio.Lock()):
             if origin not in self._known:
-                text = await self._text(f"{origin}/robots.txt")
-                self._known[origin] = await anyio.to_thread.run_sync(_read, text)
+                self._known[origin] = await self._asked(f"{origin}/robots.txt")
         return self._known[origin]
 
-    async def _text(self, url: str) -> bytes:
+    async def _asked(self, url: str) -> Rules:
         kept = await _off(lambda: self._shelf.reply(f"robots {url}", self._wall() - FRESH_S))
         if kept is not None:
-            return kept
-        text, lasting = await self._fetched(url)
-        if lasting:
-            await _off(lambda: self._shelf.hold(f"robots {url}", self._wall(), text))
-        return text
-
-    async def _fetched(self, url: str) -> tuple[bytes, bool]:
-        """The file, and whether it is worth keeping."""
-        headers = {"user-agent": self._agent, "accept": "text/plain"}
+            return await anyio.to_thread.run_sync(_read, kept)
         try:
-            call = Call("GET", url, headers, timeout_s=10, max_bytes=LONGEST, hops=5, partial=True)
-            reply = await self._http.request(call)
-        except (Unreachable, BadReply):
-            return _NOTHING, False
+            text = await self._fetched(url)
+        except (Unreachable, BadReply) as trouble:
+            rules = await anyio.to_thread.run_sync(_read, _NOTHING)
+            return replace(rules, fault=trouble.message, reached=not isinstance(trouble, Unreachable))
+        await _off(lambda: self._shelf.hold(f"robots {url}", self._wall(), text))
+        return await anyio.to_thread.run_sync(_read, text)
+
+    async def _fetched(self, url: str) -> bytes:
+        """The file. Raises Unreachable, or BadReply where its site is in trouble."""
+        headers = {"user-agent": self._agent, "accept": "text/plain"}
+        call = Call("GET", url, headers, timeout_s=10, max_bytes=LONGEST, hops=5, partial=True)
+        reply = await self._http.request(call)
         if reply.status >= 500 or reply.status == 429:
-            return _NOTHING, False
-        return (reply.body if reply.status == 200 else b""), True
+            raise BadReply(f"its robots.txt answered with status {reply.status}. Try it later.")
+        return reply.body if reply.status == 200 else b""
 
 
 def _read(text: bytes) -> Rules:

@@ -24,7 +24,7 @@ from spadework_tools.errors import BadReply, EgressRefused, Trouble, Unreachable
 FRESH_S, WHOLE_S, LARGEST = 3_600.0, 15.0, 4 * MIB
 #: A back-end that asks for a longer wait than this is left alone instead, seconds.
 PATIENCE_S = 10.0
-_HINT = {403: " (is its JSON format enabled?)"}
+_HINT = {("searxng", 403): " (is its JSON format enabled?)", ("duckduckgo", 202): " (it wants proof of a human being)"}
 
 
 class Lines:
@@ -101,7 +101,7 @@ class Searches:
         """A back-end's answer. Raises Resting, Unreachable, BadReply or EgressRefused."""
         line = self._lines.line(name, base)
         async with line.turn(self._clock):
-            headers = {"user-agent": self._reach.agent, "accept": "application/json, application/atom+xml"}
+            headers = {"user-agent": self._reach.agent, "accept": BACKENDS[name].accept}
             call = Call("GET", url, headers, timeout_s=WHOLE_S, max_bytes=LARGEST, hops=2, trust=base)
             try:
                 reply = await self._http.request(call)
@@ -120,7 +120,7 @@ class Searches:
         if reply.status != 200:
             wait = asked(reply.headers.get("retry-after"), self._clock.wall())
             line.failed(self._clock, wait if reply.status in (429, 503) else None)
-            hint = _HINT.get(reply.status, "") if name == "searxng" else ""
+            hint = _HINT.get((name, reply.status), "")
             raise BadReply(f"{name} answered with status {reply.status}{hint}. Try it later.")
         if name == "stackexchange" and (seconds := backoff(reply.body)):
             line.wait(self._clock, min(600.0, seconds))
