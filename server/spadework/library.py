@@ -8,6 +8,7 @@ unknown prompt is none of the protocol's errors to it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from mcp.server.caching import CacheHint
@@ -17,16 +18,21 @@ from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
+    INTERNAL_ERROR,
     INVALID_PARAMS,
+    Annotations,
     CompleteRequestParams,
     CompleteResult,
     Completion,
     GetPromptResult,
     InputRequiredResult,
+    ListResourcesResult,
+    PaginatedRequestParams,
     Prompt,
     PromptArgument,
     PromptMessage,
     PromptReference,
+    Resource,
     ResourceTemplate,
     SubscriptionsListenRequestParams,
     TextContent,
@@ -38,7 +44,7 @@ from spadework_tools.clean import clean
 from spadework_tools.desk import Desk
 from spadework_tools.errors import BadRequest, JobExpired, NoReport, NotReady, Trouble, UnknownJob, UnknownSource
 from spadework_tools.prompts import PROMPTS, prompt
-from spadework_tools.resources import TEMPLATES, Address, hashes, job_ids, read
+from spadework_tools.resources import TEMPLATES, Address, Entry, hashes, job_ids, read, shelf
 from spadework_tools.tasks import Tasks
 
 Ctx = ServerRequestContext[Any, Any]
@@ -73,6 +79,7 @@ class Library(MCPServer[None]):
         listening = Listening(self._subscriptions, self._desk, tasks=tasks)
         served.add_request_handler("subscriptions/listen", SubscriptionsListenRequestParams, listening)
         served.add_request_handler("completion/complete", CompleteRequestParams, self._complete)
+        served.add_request_handler("resources/list", PaginatedRequestParams, self._list)
 
     def _desk(self, ctx: Ctx) -> Desk:
         return self._look_of(Context(request_context=ctx, mcp_server=self))
@@ -102,6 +109,20 @@ class Library(MCPServer[None]):
         except Trouble as trouble:
             raise ResourceError(clean(str(trouble))) from None
         return [ReadResourceContents(content=document.text, mime_type=document.mime_type)]
+
+    async def _list(self, ctx: Ctx, params: PaginatedRequestParams) -> ListResourcesResult:
+        """`resources/list`: the caller's jobs, a page at a time, after what is registered besides.
+
+        Raises MCPError (-32602) for a cursor that is not ours.
+        """
+        fixed = [] if params.cursor else await self.list_resources()
+        try:
+            entries, cursor = await shelf(self._desk(ctx), params.cursor)
+        except BadRequest as trouble:
+            raise MCPError(INVALID_PARAMS, clean(trouble.message)) from None
+        except Trouble as trouble:
+            raise MCPError(INTERNAL_ERROR, clean(str(trouble))) from None
+        return ListResourcesResult(resources=[*fixed, *map(_resource, entries)], next_cursor=cursor)
 
     async def list_prompts(self) -> list[Prompt]:
         """Our prompts, and those registered besides."""
@@ -156,6 +177,17 @@ class Library(MCPServer[None]):
         if name == "job_id":
             return await job_ids(self._desk(ctx), begun)
         return await hashes(self._desk(ctx), job_id, begun) if name == "sha256" else ([], False)
+
+
+def _resource(entry: Entry) -> Resource:
+    return Resource(
+        uri=entry.uri,
+        name=entry.name,
+        title=clean(entry.title),
+        description=entry.description,
+        mime_type=entry.mime_type,
+        annotations=Annotations(last_modified=datetime.fromtimestamp(entry.at, UTC).isoformat(timespec="seconds")),
+    )
 
 
 _URIS: Final = frozenset(one.uri for one in TEMPLATES)

@@ -176,6 +176,40 @@ async def test_job_ids_and_hashes_are_completed_from_what_is_there(client: Conne
             assert (await agent.complete(ref, {"name": argument, "value": ""})).completion.values == []
 
 
+@pytest.mark.anyio
+async def test_the_callers_jobs_are_listed_newest_first_a_page_at_a_time(client: Connect, era: str) -> None:
+    async with client(era) as agent:
+        ids = [await researched(agent, f"report {1000 + size}") for size in range(12)]
+        going = await call(
+            agent,
+            "start_research",
+            question="Still\nrunning? [script: read 99 1]",
+            engine="scripted",
+            label="A slow one",
+        )
+        found, cursor = [], None
+        while True:
+            listed = await agent.list_resources(cursor=cursor)
+            found += listed.resources
+            if (cursor := listed.next_cursor) is None:
+                break
+        first, *reports = found
+        assert (first.uri, first.title, first.mime_type) == (
+            f"{ROOT}/{going['job_id']}",
+            "A slow one",
+            "application/json",
+        )
+        assert [str(one.uri) for one in reports] == [f"{ROOT}/{job_id}/report.md" for job_id in ids[::-1]]
+        for one in found:
+            assert (await text(agent, str(one.uri)))[0] == one.mime_type
+        assert reports[0].title == "What is new? [script: report 1011]"
+        assert "completed (full)" in reports[0].description
+        with pytest.raises(MCPError) as caught:
+            await agent.list_resources(cursor="page 7")
+        assert caught.value.code == ABSENT
+        await call(agent, "cancel_research", job_id=going["job_id"])
+
+
 def test_what_a_client_may_keep_and_for_whom_is_said(place: Place) -> None:
     client = tasker(place, {}, inline_s=5)
     job_id = client.start("report")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 from spadework_tools.desk import Desk
-from spadework_tools.models import Document, Part
+from spadework_tools.models import Document, Life, Part, Status
 
 ROOT: Final = "research://jobs/"
 _JOB: Final = re.compile(r"research://jobs/(r_[0-9a-v]{36})(/[^?#]*)?")
 _SOURCE: Final = re.compile(r"/sources/([0-9a-f]{64})")
 #: How many ids a completion offers, the most that the protocol allows.
 OFFERED: Final = 100
+#: How much of a question stands for a title, in characters.
+SHOWN: Final = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,35 @@ class Address:
             "/citations.json": "citations.json",
         }  # fmt: skip
         return cls(job_id, parts[rest]) if rest in parts else None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One job on the shelf: the address of its report, or of its card while it has none; `at` is Unix seconds."""
+
+    uri: str
+    name: str
+    title: str
+    description: str
+    mime_type: str
+    at: float
+
+
+async def shelf(desk: Desk, cursor: str | None = None) -> tuple[list[Entry], str | None]:
+    """The caller's jobs, newest first, and where the older ones go on. Raises BadRequest for a cursor not ours."""
+    listing = await desk.check(cursor=cursor)
+    return [_entry(await desk.look(job.job_id)) for job in listing.jobs], listing.cursor
+
+
+def _entry(life: Life) -> Entry:
+    job = life.standing
+    kind = TEMPLATES[1 if job.status is Status.COMPLETED else 0]
+    day = datetime.fromtimestamp(life.created_at, UTC).date().isoformat()
+    said = f"Research of {day} by {life.engine}: {job.status}{f' ({job.outcome})' if job.outcome else ''}."
+    uri = kind.uri.replace("{job_id}", job.job_id)
+    title = job.label or " ".join(life.question.split())
+    shown = title if len(title) <= SHOWN else f"{title[: SHOWN - 1]}…"
+    return Entry(uri, job.job_id, shown, said, kind.mime_type, life.changed_at)
 
 
 async def read(address: Address, desk: Desk) -> Document:
