@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 from spadework.job import Job
-from spadework.reports import export
 from spadework_tools.clean import clean, clean_json
 from spadework_tools.models import Document, Life, Part, Report
 
@@ -27,6 +26,9 @@ def paper(job: Job, report: Report, part: Part) -> Document:
     question = job.request.question
     name, _, ending = part.partition(".")
     if name == "report":
+        # With the Markdown library; a desk that is just starting shows no report, and would wait for it.
+        from spadework.reports import export
+
         text = export.FORMATS[f".{ending}"](job.id, question, report)
         return Document(mime_type=_TYPES[ending], text=text)
     sources = {source.id: source.model_dump(mode="json", exclude_none=True) for source in report.sources}

@@ -15,17 +15,18 @@ import zlib
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 import anyio
 import anyio.to_thread
-import httpcore2
-import httpx2
 from ssrfguard import Resolver, SSRFGuardError, Target, resolve
 
 from spadework.policy import CONFIGURED, GUARDED, inspect
 from spadework_tools.errors import BadReply, EgressRefused, Unreachable
+
+if TYPE_CHECKING:
+    import httpcore2
 
 AGENT = "spadework/0.1 (research desk)"
 #: What may follow a redirect to another origin; a key in a header of any name never does.
@@ -87,6 +88,7 @@ class Egress:
         self._tls = tls
         self._guard = _Guard(lookup)
         self._pools: dict[tuple[bool, bool], httpcore2.AsyncConnectionPool] = {}
+        self._ready = False
 
     async def request(self, call: Call) -> Reply:
         """Send one request and read its answer, whatever its status.
@@ -104,7 +106,7 @@ class Egress:
             raise _lost(call.url, f"gave no whole answer within {call.timeout_s:g} s", sent) from None
         except SSRFGuardError as refusal:
             raise _refused(call.url, refusal) from None
-        except (httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError) as error:
+        except _failures() as error:
             raise _lost(call.url, f"dropped the connection ({type(error).__name__})", sent) from None
 
     def judge(self, url: str) -> None:
@@ -167,27 +169,30 @@ class Egress:
         # Judged and unjudged requests share no connection: one opened for a configured origin serves nothing else.
         pool = None if fresh else self._pools.get((plain, secure))
         if pool is None:
+            if not self._ready:
+                await anyio.to_thread.run_sync(_core)
+                self._ready = True
             if secure and self._tls is None:
                 # Reading the certificate store takes tens of milliseconds, too long for the event loop.
                 self._tls = await anyio.to_thread.run_sync(_trust_store)
-            pool = httpcore2.AsyncConnectionPool(
+            pool = _core().AsyncConnectionPool(
                 ssl_context=self._tls,
                 max_connections=100,
                 max_keepalive_connections=20,
                 keepalive_expiry=15.0,
-                network_backend=_sockets() if plain else self._guard,
+                network_backend=_core().AnyIOBackend() if plain else self._guard,
             )
             if not fresh:
                 pool = self._pools.setdefault((plain, secure), pool)
         return pool
 
 
-class _Guard(httpcore2.AsyncNetworkBackend):
-    """Connects to an address that was judged, never to a name."""
+class _Guard:
+    """Connects to an address that was judged, never to a name; the pool's network backend."""
 
     def __init__(self, lookup: Resolver) -> None:
         self._lookup = lookup
-        self._inner = _sockets()
+        self._inner: Any = None
         # A resolver that hangs may hold these threads, and no others.
         self._slots = anyio.CapacityLimiter(16)
 
@@ -200,16 +205,18 @@ class _Guard(httpcore2.AsyncNetworkBackend):
         socket_options: Any = None,
     ) -> httpcore2.AsyncNetworkStream:
         addresses = await anyio.to_thread.run_sync(self._judge, host, port, limiter=self._slots, abandon_on_cancel=True)
-        failure: Exception = httpcore2.ConnectError(f"{host} has no address")
+        core = _core()
+        self._inner = self._inner or core.AnyIOBackend()
+        failure: Exception = core.ConnectError(f"{host} has no address")
         for address in addresses[: GUARDED.max_connection_attempts]:
             try:
                 return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
-            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
+            except (core.ConnectError, core.ConnectTimeout) as error:
                 failure = error
         raise failure
 
     async def connect_unix_socket(self, path: str, timeout: float | None = None, socket_options: Any = None) -> Any:
-        raise httpcore2.ConnectError("unix sockets are no way out")
+        raise _core().ConnectError("unix sockets are no way out")
 
     async def sleep(self, seconds: float) -> None:
         await anyio.sleep(seconds)
@@ -220,7 +227,7 @@ class _Guard(httpcore2.AsyncNetworkBackend):
         try:
             return [str(address.ip) for address in resolve(target, policy=GUARDED, resolver=self._lookup)]
         except (OSError, UnicodeError) as error:
-            raise httpcore2.ConnectError(f"{host} does not resolve") from error
+            raise _core().ConnectError(f"{host} does not resolve") from error
 
 
 class _Sent:
@@ -324,7 +331,7 @@ def _wire_url(url: str, target: Target) -> httpcore2.URL:
     parts = urlsplit(url)
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
     query = "?" + quote(parts.query, safe="/%:@!$&'()*+,;=~-._?[]") if parts.query else ""
-    return httpcore2.URL(
+    return _core().URL(
         scheme=target.scheme.encode(),
         host=target.host.encode("ascii"),
         port=target.port,
@@ -336,12 +343,22 @@ def _timeouts(total_s: float) -> dict[str, float]:
     return {"connect": min(10.0, total_s), "read": total_s, "write": total_s, "pool": total_s}
 
 
-def _sockets() -> httpcore2.AsyncNetworkBackend:
-    # Its optional import hides the backend's base class from the type checker.
-    return cast("httpcore2.AsyncNetworkBackend", httpcore2.AnyIOBackend())
+def _core() -> Any:
+    """The HTTP library. A desk that is just starting asks nobody anything, and would wait for it."""
+    import httpcore2
+
+    return httpcore2
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """The errors of a connection that did not come about or was lost."""
+    core = _core()
+    return core.TimeoutException, core.NetworkError, core.ProtocolError
 
 
 def _trust_store() -> ssl.SSLContext:
+    import httpx2  # as late as the rest
+
     return httpx2.create_ssl_context(trust_env=False)
 
 

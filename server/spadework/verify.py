@@ -22,8 +22,8 @@ import anyio.to_thread
 from pydantic import TypeAdapter
 
 from spadework.bench import JobBench, Kit
+from spadework.engines.local.model.chat import chat_of, has_model
 from spadework.engines.local.model.jury import Jury
-from spadework.engines.local.model.mind import chat_of, has_model
 from spadework.engines.local.web.address import site
 from spadework.engines.local.web.pages import SLOWEST_S
 from spadework.engines.local.web.reach import Reach

@@ -6,12 +6,6 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
-from referencing import Registry
-from referencing.exceptions import Unresolvable
-from referencing.jsonschema import DRAFT202012
-
 from spadework.engines.payload import decode
 from spadework_tools.errors import BadReply, BadRequest
 
@@ -32,6 +26,13 @@ def parse(text: str) -> Any:
 
 def sound(schema: dict[str, Any]) -> None:
     """Raises BadRequest for a schema that is none, or points to what it does not hold, before it costs anything."""
+    # Few jobs bring a schema, and a desk that is just starting would wait for the library.
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import SchemaError
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+    from referencing.jsonschema import DRAFT202012
+
     try:
         Draft202012Validator.check_schema(schema)
         # Whole documents only: a reference to another place would have to be fetched, and nothing is.
@@ -68,6 +69,10 @@ def _references(node: Any) -> Iterator[str]:
 
 def conforms(data: Any, schema: dict[str, Any]) -> bool:
     """Whether data fits a schema; a schema that points outside itself fits nothing, for nothing is fetched."""
+    from jsonschema import Draft202012Validator  # as late as in `sound`
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+
     # An empty registry: the library must never resolve a reference over the network.
     empty: Any = cast("Any", Registry)()
     validator: Any = Draft202012Validator(schema, registry=empty)

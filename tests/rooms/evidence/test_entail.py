@@ -13,8 +13,8 @@ from tests.rooms.local.online import Desk
 from tests.standins.model import Model
 from tests.standins.server import serve
 
+from spadework.engines.local.model.chat import chat_of
 from spadework.engines.local.model.jury import PATIENCE, Jury
-from spadework.engines.local.model.mind import chat_of
 from spadework.evidence.entail import Claim, Said, claims, ruled, spoken, statement
 from spadework.evidence.verdicts import Page, judge
 from spadework_tools.models import Citation, Provenance, Report, Source, Target, Verdict

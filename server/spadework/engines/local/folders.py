@@ -13,7 +13,7 @@ import os
 import re
 import stat
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -29,6 +29,8 @@ _JUNK_NAMES = (
     "__pypackages__ deriveddata cmakefiles"
 )
 _JUNK = frozenset(_JUNK_NAMES.split())
+# Reasons that leave nothing which could be a document.
+_NOTHING = frozenset({"dotfile", "junk_folder", "symlink", "symlink_broken", "generated", "special"})
 _STEP = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
 _LIST = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_RDONLY
 # O_NONBLOCK: opening a fifo that nobody writes to returns at once instead of waiting for ever.
@@ -135,6 +137,18 @@ def walk(folder: Path, limits: Limits = LIMITS) -> Iterator[Found | Skipped]:
                     yield Skipped(item.name, "too_many")
                     return
             yield item
+
+
+def glance(folders: Sequence[Path], most: int) -> int | None:
+    """How many files there are to read, counted up to `most`; None where there is nothing that could be a document."""
+    count, anything = 0, False
+    for folder in folders:
+        for item in walk(folder):
+            count += isinstance(item, Found)
+            anything = anything or isinstance(item, Found) or item.reason not in _NOTHING
+            if count >= most:
+                return count
+    return count if anything else None
 
 
 def read(found: Found, limits: Limits = LIMITS) -> bytes:

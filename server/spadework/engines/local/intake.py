@@ -21,8 +21,6 @@ from spadework.engines.local.index import Index, Size, Stamp
 
 #: Reasons for which a file is left out as a matter of course; nobody wonders why it was not read.
 EXPECTED = frozenset({"dotfile", "junk_folder", "symlink", "generated", "binary", "unknown_type", "special"})
-#: Reasons that leave nothing which could be a document.
-_NOTHING = frozenset({"dotfile", "junk_folder", "symlink", "symlink_broken", "generated", "special"})
 #: From this many new files on it pays to join the index's parts.
 _MANY = 32
 
@@ -62,18 +60,6 @@ def survey(folders: Sequence[Path], stop: Event) -> Survey:
             else:
                 skipped.setdefault(_below(folders, folder, item.path), item.reason)
     return Survey(tuple(found.values()), tuple(skipped.items()))
-
-
-def glance(folders: Sequence[Path], most: int) -> int | None:
-    """How many files there are to read, counted up to `most`; None where there is nothing that could be a document."""
-    count, anything = 0, False
-    for folder in folders:
-        for item in walk(folder):
-            count += isinstance(item, Found)
-            anything = anything or isinstance(item, Found) or item.reason not in _NOTHING
-            if count >= most:
-                return count
-    return count if anything else None
 
 
 def take(place: Path, files: Sequence[Found], stop: Event, seconds: float) -> tuple[int, int]:

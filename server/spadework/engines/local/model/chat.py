@@ -13,8 +13,9 @@ from typing import Any
 import anyio
 
 from spadework.egress import MIB, Call, Egress, Reply, encode
+from spadework.engines import Bench
 from spadework.engines.payload import Payload, decode, plain
-from spadework_tools.errors import BadReply
+from spadework_tools.errors import BadReply, MissingKey
 
 #: What one answer may take: seconds, bytes, and tokens of the model.
 WHOLE_S, LARGEST, TOKENS = 180.0, 4 * MIB, 4_000
@@ -22,6 +23,8 @@ WHOLE_S, LARGEST, TOKENS = 180.0, 4 * MIB, 4_000
 TRIES, PATIENCE_S = 4, 20.0
 _THOUGHT = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
 _FENCE = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL | re.IGNORECASE)
+#: Endpoints that need no key still want to be told one.
+_NO_KEY = "none"
 _AGAIN = "That was no JSON object of the form asked for. Answer with the JSON object alone."
 
 
@@ -105,3 +108,26 @@ def _object(text: str) -> Payload | None:
         if found.fields():
             return found
     return None
+
+
+def chat_of(bench: Bench) -> Chat | None:
+    """The language model that a job's settings name, if there is one."""
+    base, name = _placed(bench)
+    return Chat(bench.http, base, name, key_of(bench)) if base and name else None
+
+
+def has_model(bench: Bench) -> bool:
+    """Whether a job's settings name a language model."""
+    return all(_placed(bench))
+
+
+def _placed(bench: Bench) -> tuple[str | None, str | None]:
+    return bench.setting("SPADEWORK_LLM_BASE_URL"), bench.setting("SPADEWORK_LLM_MODEL")
+
+
+def key_of(bench: Bench) -> str:
+    """The key for the job's models; an endpoint on one's own machine wants none."""
+    try:
+        return bench.key("llm")
+    except MissingKey:
+        return _NO_KEY

@@ -8,18 +8,16 @@ from typing import Any
 from spadework.engines import Bench
 from spadework.engines.local.look import Look
 from spadework.engines.local.model.answer import Answer, write
-from spadework.engines.local.model.chat import Chat
+from spadework.engines.local.model.chat import Chat, chat_of, key_of
 from spadework.engines.local.model.dense import Dense
 from spadework.engines.local.model.fill import Filled, fill
 from spadework.engines.local.model.planning import Plan, gaps, plan
 from spadework.engines.local.plan import Part
 from spadework.engines.local.select import Finding, Quote
 from spadework.engines.local.web.shelf import Shelf
-from spadework_tools.errors import MissingKey, Trouble, Unreachable
+from spadework_tools.errors import Trouble, Unreachable
 from spadework_tools.models import Effort
 
-#: Endpoints that need no key still want to be told one.
-_NO_KEY = "none"
 NO_MODEL = "local has no model to fill it in (SPADEWORK_LLM_BASE_URL and SPADEWORK_LLM_MODEL name one)"
 #: A model that fails so often in a row is not asked again in this run.
 FAILURES = 5
@@ -42,7 +40,7 @@ class Mind:
         """The models that the job's settings name."""
         chat = chat_of(bench)
         base, name = bench.setting("SPADEWORK_EMBEDDINGS_BASE_URL"), bench.setting("SPADEWORK_EMBEDDINGS_MODEL")
-        dense = Dense(bench.http, bench.clock, base, name, _key(bench), shelf) if base and name else None
+        dense = Dense(bench.http, bench.clock, base, name, key_of(bench), shelf) if base and name else None
         return cls(chat, Look(effort, dense))
 
     @property
@@ -106,25 +104,3 @@ class Mind:
         if isinstance(trouble, Unreachable) or self._failed >= FAILURES:
             # Whoever is away for a minute, or never makes sense, is not waited for at every step.
             self._chat = None
-
-
-def chat_of(bench: Bench) -> Chat | None:
-    """The language model that a job's settings name, if there is one."""
-    base, name = _placed(bench)
-    return Chat(bench.http, base, name, _key(bench)) if base and name else None
-
-
-def has_model(bench: Bench) -> bool:
-    """Whether a job's settings name a language model."""
-    return all(_placed(bench))
-
-
-def _placed(bench: Bench) -> tuple[str | None, str | None]:
-    return bench.setting("SPADEWORK_LLM_BASE_URL"), bench.setting("SPADEWORK_LLM_MODEL")
-
-
-def _key(bench: Bench) -> str:
-    try:
-        return bench.key("llm")
-    except MissingKey:
-        return _NO_KEY
