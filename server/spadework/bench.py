@@ -15,6 +15,7 @@ from spadework.job import Event, Job
 from spadework.ledger import Ledger
 from spadework.registry import Change, JobStore, Lease
 from spadework.registry.latest import newest
+from spadework.reports.packed import unpack
 from spadework.settings import Settings
 from spadework_tools.errors import JobExpired, MissingKey, UnknownJob
 from spadework_tools.models import Ask, Fault, Report
@@ -107,7 +108,7 @@ class JobBench:
         except (UnknownJob, JobExpired):
             return None
         payload = await newest(self._store, job)
-        return None if payload is None else Report.model_validate_json(payload)
+        return None if payload is None else unpack(payload)
 
     async def progress(
         self, phase: str, done: int = 0, total: int | None = None, *, sources: int | None = None, note: str = ""

@@ -24,6 +24,7 @@ from spadework.life import life, poll_after, standing, waits
 from spadework.registry import JobStore, Listing
 from spadework.registry.latest import newest
 from spadework.reports import views
+from spadework.reports.packed import unpack
 from spadework.tell import addresses
 from spadework_tools.errors import BadRequest, JobExpired, NoReport, NotReady, UnknownEngine, UnknownJob, UnknownSource
 from spadework_tools.models import (
@@ -156,7 +157,7 @@ class Desk:
         job = await self.store.get(job_id, self.caller.owner)
         payload = await newest(self.store, job)
         if payload is not None:
-            return job, Report.model_validate_json(payload)
+            return job, unpack(payload)
         if not job.status.terminal:
             raise NotReady(
                 f"{job.id} is {job.status} ({job.phase or 'waiting for its turn'}). "

@@ -21,6 +21,7 @@ from spadework.engines import Engine, Later, Partial, Unanswered
 from spadework.environ import VENDOR_KEYS
 from spadework.job import Event, Job
 from spadework.registry import Change, Fenced, Lease
+from spadework.reports.packed import pack, unpack
 from spadework.verify import fetches, verified
 from spadework_tools.errors import MissingKey, ReadOnly, RegistryBusy, StorageFull, Trouble
 from spadework_tools.models import Ask, Fault, Outcome, Report, Status
@@ -253,7 +254,7 @@ class Runner:
     async def _early(self, bench: JobBench) -> Report | None:
         """The report that an earlier life of this job stored and did not finish with."""
         payload = await self._store.payload(bench.job.result_key)
-        return None if payload is None else Report.model_validate_json(payload)
+        return None if payload is None else unpack(payload)
 
     async def _checked(self, job: Job, report: Report, bench: JobBench) -> Change:
         """The end of a job with its report, which is stored before pages of strangers are read to check it."""
@@ -390,8 +391,7 @@ def _keyless(job: Job) -> bool:
 
 def _kept(job: Job, report: Report, key: str | None = None) -> dict[str, bytes]:
     """The report as a payload of its job."""
-    # Straight to bytes: as a string a large report of many scripts would take four bytes a letter once more.
-    return {key or job.result_key: report.__pydantic_serializer__.to_json(report, exclude_defaults=True)}
+    return {key or job.result_key: pack(report)}
 
 
 def _name() -> str:

@@ -14,6 +14,7 @@ from tests.rooms.house import Rig, rig
 from spadework.engines import Bench, Later
 from spadework.engines.scripted import Scripted
 from spadework.job import Job
+from spadework.reports.packed import unpack
 from spadework.runner import Runner
 from spadework_tools.models import Outcome, Report, Status
 
@@ -45,7 +46,7 @@ async def test_a_job_ends_with_its_report_and_its_counts(home: Path) -> None:
         job = await finished(place, "read 3 10; report 5000")
         payload = await place.store.payload(job.result_key)
         assert payload is not None
-        report = Report.model_validate_json(payload)
+        report = unpack(payload)
         assert (job.status, job.outcome, job.progress, job.phase) == (Status.COMPLETED, Outcome.FULL, 1.0, "done")
         assert job.sources == len(report.sources) > 3
         assert job.finished_at is not None
@@ -56,7 +57,7 @@ async def test_a_job_ends_with_its_report_and_its_counts(home: Path) -> None:
 async def test_every_citation_of_a_report_is_a_slice_of_its_kept_snapshot(home: Path) -> None:
     async with rig(home) as place:
         job = await finished(place, "report 3000")
-        report = Report.model_validate_json(await place.store.payload(job.result_key) or b"")
+        report = unpack(await place.store.payload(job.result_key) or b"")
         sources = {source.id: source for source in report.sources}
         for citation in report.citations:
             snapshot = (await place.store.payload(f"src/{sources[citation.source_id].sha256}") or b"").decode()

@@ -28,6 +28,7 @@ from spadework.evidence.verdicts import compare
 from spadework.job import Job
 from spadework.reading import page_of
 from spadework.registry.latest import newest
+from spadework.reports.packed import unpack
 from spadework.runner import Runner
 from spadework_tools.models import Citation, Provenance, Report, Source, Status, Target
 
@@ -134,7 +135,7 @@ async def finished(place: Rig, kit: Kit, engine: Citing) -> tuple[Job, Report]:
     async with running(Runner(kit, {"scripted": engine})):
         job = await place.ended(job, within_s=80)
     assert job.status is Status.COMPLETED
-    return job, Report.model_validate_json(await newest(place.store, job) or b"")
+    return job, unpack(await newest(place.store, job) or b"")
 
 
 def urls(report: Report) -> list[str]:
@@ -145,7 +146,7 @@ async def test_a_report_is_stored_as_it_came_and_then_with_its_verdicts(home: Pa
     async with web(home) as (place, kit, site, base):
         job, report = await finished(place, kit, Citing(f"{base}/1", f"{base}/2#part"))
         assert site.asked == ["/1", "/2"]
-        before = Report.model_validate_json(await place.store.payload(job.result_key) or b"")
+        before = unpack(await place.store.payload(job.result_key) or b"")
         assert urls(before) == ["not_checked", "not_checked"]
         assert urls(report) == ["resolves", "resolves"]
         assert before.text == report.text
@@ -172,7 +173,7 @@ async def test_a_stored_report_is_readable_while_it_is_checked(home: Path) -> No
             await site.until(1)
             stored = await newest(place.store, job)
             assert stored is not None
-            assert urls(Report.model_validate_json(stored)) == ["not_checked"]
+            assert urls(unpack(stored)) == ["not_checked"]
 
 
 async def test_a_checking_runner_that_is_stopped_buys_and_fetches_nothing_twice(
@@ -189,7 +190,7 @@ async def test_a_checking_runner_that_is_stopped_buys_and_fetches_nothing_twice(
             job = await place.ended(job, within_s=60)
         assert (job.status, engine.worked) == (Status.COMPLETED, 1)
         assert [site.asked.count(path) for path in ("/1", "/2", "/hang", "/other")] == [1, 1, 2, 0]
-        report = Report.model_validate_json(await newest(place.store, job) or b"")
+        report = unpack(await newest(place.store, job) or b"")
         assert urls(report) == ["resolves", "resolves", "not_checked"]
 
 
@@ -291,7 +292,7 @@ async def test_a_model_is_asked_about_so_many_claims_and_the_rest_is_counted(
     model = Model(agrees)
     async with serve(model) as mind, web(home) as (place, kit, _, base):
         job, report = await finished(place, thinking(kit, mind), Citing(*(f"{base}/{n}" for n in range(3))))
-        before = Report.model_validate_json(await place.store.payload(job.result_key) or b"")
+        before = unpack(await place.store.payload(job.result_key) or b"")
     assert [one.verdicts.support.method for one in report.citations] == ["model:small"] * 2 + ["lexical-v1"]
     assert len(model.asked) == 2
     assert "each of the 3 claims: at most 2 are put to it" in "\n".join(report.provenance.warnings)
