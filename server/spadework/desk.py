@@ -311,6 +311,8 @@ class Desk:
             return "It was asked to stop and will end within seconds; check_research shows when."
         if not changed and job.status is not Status.CANCELLED:
             return f"It had already {job.status} and stays so."
+        if job.status is Status.COMPLETED:
+            return "The run had ended before it could be stopped, so its report was kept: get_result has it."
         events = [event for event in await self.store.events(job.id, limit=1_000) if event.kind == "cancelled"]
         elsewhere = events[-1].text if events else ""
         return elsewhere or "Nothing goes on elsewhere and nothing more is billed."

@@ -283,8 +283,12 @@ class _Held:
             raise ReadOnly(str(self._path)) from None
         except OSError as error:
             raise ReadOnly(f"{self._path} ({error.strerror})") from None
-        fcntl.flock(self._handle, fcntl.LOCK_EX)
-        self._catch_up(self._handle)
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX)
+            self._catch_up(self._handle)
+        except OSError as error:
+            os.close(self._handle)
+            raise ReadOnly(f"{self._path} ({error.strerror})") from None
         return self._handle
 
     def __exit__(self, *_exc: object) -> None:
@@ -333,7 +337,7 @@ def _row(line: bytes) -> dict[str, Any] | None:
     """A line as a row, or None where it is not one we wrote whole."""
     try:
         value: object = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(value, dict):
         return None

@@ -124,7 +124,7 @@ def _policy(policy: dict[str, Any]) -> str | None:
 
 def _spec(body: dict[str, Any]) -> str | None:
     spec = body.get("task_spec") or {}
-    if len(json.dumps(spec)) + len(json.dumps(body["input"])) > LARGEST:
+    if len(json.dumps(spec, ensure_ascii=False)) + len(json.dumps(body["input"], ensure_ascii=False)) > LARGEST:
         return f"task_spec and input have more than {LARGEST} characters"
     form = spec.get("output_schema")
     if isinstance(form, dict) and form["type"] == "json":

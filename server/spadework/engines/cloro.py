@@ -109,7 +109,7 @@ class Cloro(Vendor):
         order = self._task(job, bench, await self._lost(bench) + 1)
         try:
             reply = await line.post(order.path, order.body, timeout_s=self.timeout_s)
-            answer = await line.read(reply)
+            answer = await line.read(reply) if reply.status < 300 else await line.words(reply)
         except (Unreachable, BadReply):
             return wait
         if reply.status < 300 and self.named(answer, job)[0]:
@@ -143,6 +143,10 @@ class Cloro(Vendor):
             count += 1
         return count
 
+    def hollow(self, job: Job, path: str, answer: Payload) -> bool:
+        """A completed task without its response."""
+        return answer.at("task", "status").text().upper() == "COMPLETED" and not answer.at("response").fields()
+
     async def look(self, job: Job, bench: Bench, line: Line, handle: Handle) -> Payload | Later:
         """One look at the task."""
         found = await self.fetch(job, bench, line, handle, f"{PATH}/{handle.segment}")
@@ -174,9 +178,9 @@ class Cloro(Vendor):
             if place is not None:
                 sheet.cite(place, Target())
         if not text:
-            rows = {_label(hit) or _address(hit): hit.at("snippet").text() or _address(hit) for hit in hits}
-            text = tell(rows, lambda _: "") if rows else "The answer engine gave no text."
-        charged = result.at("credits", "creditsCharged").number() or result.at("credits", "creditsToCharge").number()
+            rows = [{_label(hit) or _address(hit): hit.at("snippet").text() or _address(hit)} for hit in hits]
+            text = "\n".join(tell(row, lambda _: "") for row in rows) or "The answer engine gave no text."
+        charged = result.at("credits", "creditsCharged").money() or result.at("credits", "creditsToCharge").money()
         queries = [plain(query.text()) for query in answer.at("searchQueries").items() if query.text()]
         return Report(
             text=text,

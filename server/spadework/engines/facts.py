@@ -16,7 +16,8 @@ class Facts:
     `tiers` are in the order of depth; `by_effort` names the one that an effort stands for,
     `by_effort_row` that for one row of records. `kind` is what comes back:
     research, or the snapshot of an answer engine. `free`: no key and no money. A limit of 0 domains or records means
-    that the engine takes none; a `schema_depth` of 0 that it names no limit.
+    that the engine takes none; a `schema_depth` of 0 that it names no limit. `schema_object`: a schema's outermost
+    type must be `object`; `largest`: so many characters the schema and what is asked may have together (0: no limit).
     """
 
     name: str
@@ -29,6 +30,8 @@ class Facts:
     keys: tuple[str, ...] = ()
     schema: bool = False
     schema_depth: int = 0
+    schema_object: bool = False
+    largest: int = 0
     records: bool = False
     most_records: int = 0
     domains: int = 0

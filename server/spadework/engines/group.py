@@ -87,5 +87,5 @@ def _row(event: Payload) -> int | None:
     label: object = event.at("run", "metadata", "row").value
     try:
         return int(json.loads(str(label)))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError, RecursionError):
         return None

@@ -6,6 +6,8 @@ import hashlib
 import math
 from email.utils import parsedate_to_datetime
 
+from spadework.job import Job
+
 #: The longest wait that a vendor can ask for; a job's own deadline comes long before it.
 LONGEST_S = 7 * 86_400.0
 
@@ -28,6 +30,13 @@ def spread(job_id: str, elapsed_s: float, wait_s: float) -> float:
     """A wait lengthened by up to a fifth, by job and moment, so that a thousand jobs do not come back as one."""
     digest = hashlib.blake2b(f"{job_id}{elapsed_s:.0f}".encode(), digest_size=2).digest()
     return wait_s * (1 + int.from_bytes(digest, "big") / 65_535 / 5)
+
+
+def left(job: Job, now: float) -> float:
+    """Seconds of a job's deadline that are left at a boot time; endless for one without a deadline."""
+    if job.deadline_s is None or job.begun is None:
+        return math.inf
+    return max(0.0, job.begun[1] + job.deadline_s - now)
 
 
 def asked(header: str | None, now: float) -> float | None:

@@ -13,8 +13,9 @@ from typing import Any
 from spadework.egress import encode
 from spadework.engines import Bench, Later, group, prices
 from spadework.engines.basis import compose
+from spadework.engines.before import before
 from spadework.engines.facts import Facts
-from spadework.engines.fit import day
+from spadework.engines.fit import bare, day
 from spadework.engines.line import Line, open_line
 from spadework.engines.pace import asked, outage
 from spadework.engines.payload import Payload, plain
@@ -22,11 +23,12 @@ from spadework.engines.refusal import complaint, refused
 from spadework.engines.vendor import Handle, Order, Vendor
 from spadework.job import Job
 from spadework.ledger import micros, usd
-from spadework_tools.errors import BadReply, BadRequest, EngineFailed, Unreachable
+from spadework_tools.errors import BadReply, EngineFailed, Unreachable
 from spadework_tools.models import Report, Request
 
 ORIGIN = "https://api.parallel.ai"
 VERIFIED = "2026-11-21"
+#: The vendor takes so many characters of schema and input together.
 LARGEST = 25_000
 #: How much of another engine's report goes along with a follow-up question.
 CONTEXT = 4_000
@@ -55,6 +57,8 @@ class Parallel(Vendor):
         keys=("PARALLEL_API_KEY",),
         schema=True,
         schema_depth=3,
+        schema_object=True,
+        largest=LARGEST,
         records=True,
         most_records=1_000,
         domains=200,
@@ -65,25 +69,6 @@ class Parallel(Vendor):
         verified_on=VERIFIED,
         prices_on=prices.PARALLEL_DATE,
     )
-
-    def check(self, request: Request, tier: str) -> None:
-        """As for all; the vendor takes a schema of type object, and at most 25,000 characters with the input."""
-        super().check(request, tier)
-        schema = request.output_schema
-        if schema and schema.get("type") != "object":
-            raise BadRequest(
-                "parallel takes an output_schema of type object, so nothing was started. Put yours under a property of "
-                "an object."
-            )
-        spec = len(json.dumps(_spec(request)))
-        for place in range(max(1, len(request.records))):
-            size = spec + len(json.dumps(_input(request, place)))
-            if size > LARGEST:
-                what = f"record {place}" if request.records else "the question"
-                raise BadRequest(
-                    f"{what} and the output schema have {size:,} characters and parallel takes {LARGEST:,}, so nothing "
-                    "was started. Shorten them."
-                )
 
     def line(self, bench: Bench) -> Line:
         """A line to Parallel."""
@@ -113,7 +98,7 @@ class Parallel(Vendor):
         wait = outage(job.id, max(0.0, bench.clock.wall() - (job.started_at or bench.clock.wall())))
         try:
             reply = await line.post(group.GROUPS, {"metadata": {"job": job.id}}, timeout_s=self.timeout_s)
-            answer = await line.read(reply)
+            answer = await line.read(reply) if reply.status < 300 else await line.words(reply)
         except (Unreachable, BadReply) as error:
             return await self._later(job, bench, wait, EngineFailed(error.message, code="vendor_down", retryable=True))
         made = plain(answer.at("taskgroup_id").text(), 200)
@@ -131,7 +116,7 @@ class Parallel(Vendor):
         """Before anything is bought: come back later, or let `auto` go elsewhere at once."""
         if job.request.engine == "auto":
             raise why
-        await bench.progress("waiting", note=why.message)
+        await self.wait(job, bench, wait_s, why)
         return Later(wait_s)
 
     async def _common(self, job: Job, bench: Bench) -> dict[str, Any]:
@@ -142,14 +127,14 @@ class Parallel(Vendor):
             common["webhook"] = {"url": hook, "event_types": ["task_run.status"]}
         policy: dict[str, Any] = {}
         if request.include_domains:
-            policy["include_domains"] = list(request.include_domains)
+            policy["include_domains"] = [*map(bare, request.include_domains)]
         if request.exclude_domains:
-            policy["exclude_domains"] = list(request.exclude_domains)
+            policy["exclude_domains"] = [*map(bare, request.exclude_domains)]
         if request.published_after:
             policy["after_date"] = day(request.published_after, "published_after").isoformat()
         if policy:
             common["source_policy"] = policy
-        earlier = await bench.earlier() if request.follow_up_to else None
+        earlier = await before(job, bench)
         if earlier is not None:
             known = earlier.provenance.vendor_ids.get("interaction") if earlier.provenance.engine == self.name else None
             common |= {"previous_interaction_id": known} if known else {"context": earlier.text[:CONTEXT]}
@@ -208,6 +193,10 @@ class Parallel(Vendor):
         )
         raise await self.unconfirmed(job, bench, attempt, advice)
 
+    def hollow(self, job: Job, path: str, answer: Payload) -> bool:
+        """A result without its content; among many rows that is one row's failure."""
+        return "/result" in path and not job.request.records and answer.at("output", "content").value is None
+
     async def look(self, job: Job, bench: Bench, line: Line, handle: Handle) -> Payload | Later:
         """One look: at the run, or at the tally of the group."""
         if job.request.records:
@@ -260,13 +249,17 @@ class Parallel(Vendor):
             if event.at("run", "status").text() == "completed" and not event.at("output").fields():
                 single = Handle(run, handle.at)
                 path = f"/v1/tasks/runs/{single.segment}/result?timeout=10"
-                own = await self.fetch(job, bench, line, single, path)
+                try:
+                    own = await self.fetch(job, bench, line, single, path)
+                except EngineFailed as lost:
+                    # One row that the vendor has lost must not take the others with it.
+                    own = Payload({"run": {"error": {"message": lost.message}}})
                 if isinstance(own, Later):
                     return own
                 event = own
             rows.append({"run": event.at("run").value, "output": event.at("output").value})
         if not any(Payload(row).at("output").fields() for row in rows):
-            words = Payload(rows[0]).at("run", "error", "message").text()
+            words = Payload(rows[0]).at("run", "error", "message").text() or "no reason was given"
             raise await self.failed(job, bench, handle, plain(f"all {len(rows)} rows failed: {words}"), None)
         return Payload({"rows": rows})
 
@@ -298,7 +291,9 @@ def _input(request: Request, row: int, context: str = "") -> Any:
     if not request.records:
         return asked_for
     record = request.records[row]
-    name = "instruction" if "instruction" not in record else "research_instruction"
+    name = "instruction"
+    while name in record:
+        name = f"research_{name}"
     return {**record, name: asked_for}
 
 

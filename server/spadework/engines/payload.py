@@ -15,13 +15,14 @@ from typing import Any, cast
 
 import pydantic_core
 
+from spadework_tools.clean import clean
 from spadework_tools.errors import BadReply
 
 DEEPEST = 100
 LONGEST_DIGITS = 300
+#: No run costs more, in dollars or credits; a larger figure is a mistake, and would eat up every cap.
+MOST_MONEY = 100_000.0
 _LONE = re.compile("[\ud800-\udfff]")
-#: C0 and C1 controls except tab and line feed; they have no place in text and act on terminals.
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,11 @@ class Payload:
         if isinstance(self.value, bool) or not isinstance(self.value, int | float):
             return None
         return float(self.value)
+
+    def money(self) -> float | None:
+        """The sum that something cost, or None where there is none that can be true."""
+        value = self.number()
+        return value if value is not None and 0 <= value <= MOST_MONEY else None
 
     def items(self) -> Iterator[Payload]:
         """The array's values, or none."""
@@ -78,14 +84,14 @@ def decode(body: bytes, who: str) -> Payload:
 
 
 def plain(text: str, most: int = 300) -> str:
-    """A vendor's words made fit for a message: one line, no control characters, at most so long."""
-    flat = " ".join(_CONTROLS.sub(" ", _LONE.sub("\ufffd", text)).split())
+    """A vendor's words made fit for a message: one line, nothing hidden in it, at most so long."""
+    flat = " ".join(clean(_LONE.sub("\ufffd", text)).split())
     return flat if len(flat) <= most else flat[: most - 1] + "…"
 
 
 def readable(text: str) -> str:
-    """A vendor's report without characters that are no text; line ends become line feeds."""
-    return _CONTROLS.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    """A vendor's text as its readers will get it, so that every place in it stays where it is."""
+    return clean(text)
 
 
 def _whole(digits: str) -> int | None:

@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from spadework.engines import Bench, Later, prices, sonar
+from spadework.engines.before import before
 from spadework.engines.data import conforms, parse, tell
 from spadework.engines.facts import Facts
-from spadework.engines.fit import day
+from spadework.engines.fit import bare, day
 from spadework.engines.line import Line, open_line
 from spadework.engines.payload import Payload, plain, readable
 from spadework.engines.refusal import complaint
@@ -58,13 +59,13 @@ class Perplexity(Vendor):
     async def order(self, job: Job, bench: Bench, line: Line, attempt: int) -> Order | Later:
         """The request, with what an earlier job found where this one follows it up."""
         tier = self.tier(job.request, job.tier)
-        earlier = await bench.earlier() if job.request.follow_up_to else None
+        earlier = await before(job, bench)
+        question = job.request.question if earlier is None else following(job, earlier)
         if tier == sonar.TIER:
-            return Order(sonar.PATH, sonar.body(job, filters(job)))
-        body: dict[str, Any] = {"input": job.request.question, "background": True, "effort": tier}
-        if earlier is not None:
-            linked = earlier.provenance.vendor_ids.get("response") if earlier.provenance.engine == self.name else None
-            body |= {"previous_response_id": linked} if linked else {"input": following(job, earlier)}
+            return Order(sonar.PATH, sonar.body(job, question, filters(job)))
+        body: dict[str, Any] = {"input": question, "background": True, "effort": tier}
+        if earlier is not None and (linked := _linked(earlier)):
+            body |= {"previous_response_id": linked, "input": job.request.question}
         if found := filters(job):
             body["tools"] = [{"type": "web_search", "filters": found}]
         if job.request.output_schema is not None:
@@ -222,7 +223,9 @@ def compose(job: Job, handle: Handle, result: Payload, reading: Reading | sonar.
             sheet.cite(source, Target(), quote)
         warnings += [LOOSE] * bool(sheet.citations)
     outcome = Outcome.FULL if sheet.sources else Outcome.NO_EVIDENCE
-    if reading.partial or (schema is not None and data is None):
+    if not reading.text.strip():
+        warnings.append("Perplexity finished without writing anything; only its sources are here")
+    if reading.partial or not reading.text.strip() or (schema is not None and data is None):
         outcome = Outcome.PARTIAL
     cost = Cost() if reading.cost is None else Cost(amount=reading.cost, kind="reported")
     return Report(
@@ -251,7 +254,7 @@ def filters(job: Job) -> dict[str, Any]:
     """The search filters; a denied domain has a dash before it, a date stands as the documents write it."""
     request = job.request
     found: dict[str, Any] = {}
-    domains = [*request.include_domains, *(f"-{domain}" for domain in request.exclude_domains)]
+    domains = [*map(bare, request.include_domains), *(f"-{bare(domain)}" for domain in request.exclude_domains)]
     if domains:
         found["search_domain_filter"] = domains
     if request.published_after:
@@ -264,6 +267,13 @@ def filters(job: Job) -> dict[str, Any]:
 def following(job: Job, earlier: Report) -> str:
     """A follow-up question with what the earlier report said, for a vendor that did not write it."""
     return f"{job.request.question}\n\nAn earlier report on this said:\n\n{earlier.text[:CONTEXT]}"
+
+
+def _linked(earlier: Report) -> str | None:
+    """The response that the vendor can go on from: one of its own new API that came to its end."""
+    made = earlier.provenance
+    own = made.engine == "perplexity" and made.tier != sonar.TIER and earlier.outcome is not Outcome.PARTIAL
+    return made.vendor_ids.get("response") if own else None
 
 
 def written(result: Payload) -> str:
@@ -281,8 +291,7 @@ def written(result: Payload) -> str:
 def dollars(result: Payload) -> float | None:
     """What the vendor says that the run cost, in dollars."""
     cost = result.at("usage").at("cost")
-    total = cost.at("total_cost").number()
-    return total if total is not None and total >= 0 and cost.at("currency").text("USD") == "USD" else None
+    return cost.at("total_cost").money() if cost.at("currency").text("USD") == "USD" else None
 
 
 def tally(usage: Payload) -> dict[str, Any]:

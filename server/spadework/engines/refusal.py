@@ -6,6 +6,7 @@ vendor's word for the kind is looked at first.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from spadework.engines.payload import Payload, plain
@@ -26,6 +27,7 @@ _ADVICE = {
     "schema_refused": "Simplify output_schema and start again.",
     "vendor_refused": "Change what it names and start again.",
 }
+_WORDLESS = "It gave no reason; simplify the request and start again, or choose another engine."
 _RETIRED = ("chat_completions_not_available", "endpoint_retired", "no longer served", "has been retired", "sunset")
 _NO_MODEL = (
     "invalid_model",
@@ -52,7 +54,12 @@ def complaint(body: Payload) -> Complaint:
     """The vendor's words, from any of the error shapes that vendors use."""
     error = body.at("error") if body.at("error").fields() else body
     kind = error.at("type").text() or error.at("code").text() or error.at("error").text()
-    message = error.at("message").text() or error.at("detail").text() or body.at("error").text()
+    message = error.at("message").text() or body.at("error").text()
+    # What exactly is wrong stands beside the message at some vendors, in forms of their own.
+    detail = error.at("detail").value or error.at("details").value or body.at("errors").value
+    if detail:
+        more = detail if isinstance(detail, str) else json.dumps(detail, ensure_ascii=False)
+        message = f"{message}: {more}" if message else more
     return Complaint(plain(f"{kind} {error.at('code').text()}".strip(), 80), plain(message), plain(_field(error), 60))
 
 
@@ -69,8 +76,12 @@ def refused(vendor: str, status: int, said: Complaint, *, submitting: bool = Tru
         "vendor_down": f"{vendor} is away",
         "schema_refused": f"{vendor} refused the output schema",
     }.get(code, f"{vendor} refused the request")
+    advice = _ADVICE[code] if words or code != "vendor_refused" else _WORDLESS
+    if 300 <= status < 400:
+        happened = f"{vendor} sends us to another address, where its key may not go"
+        advice = f"Check SPADEWORK_{vendor.upper()}_BASE_URL where it is set, or choose another engine."
     return EngineFailed(
-        f"{happened} (HTTP {status}{words}). {_ADVICE.get(code, _ADVICE['vendor_refused'])}",
+        f"{happened} (HTTP {status}{words}). {advice}",
         code=code,
         retryable=code in ("rate_limited", "vendor_down"),
     )

@@ -161,13 +161,15 @@ def canonical(url: str) -> str | None:
     """What two spellings of a web address share; None for what is none."""
     try:
         parts = urlsplit(url.strip())
-        host = parts.hostname
+        host, port = parts.hostname, parts.port
     except ValueError:
         return None
     if parts.scheme not in ("http", "https") or not host:
         return None
     query = "&".join(part for part in parts.query.split("&") if part and not part.startswith("utm_"))
-    return f"{host.removeprefix('www.')}{parts.path.rstrip('/')}{'?' + query if query else ''}"
+    usual = port in (None, {"http": 80, "https": 443}[parts.scheme])
+    place = host.removeprefix("www.") + ("" if usual else f":{port}")
+    return f"{place}{parts.path.rstrip('/')}{'?' + query if query else ''}"
 
 
 def pointer(field: str) -> Target:

@@ -18,11 +18,11 @@ PATH = "/async/chat/completions"
 _THOUGHT = re.compile(r"^\s*<think>.*?</think>\s*", re.DOTALL)
 
 
-def body(job: Job, filters: dict[str, Any]) -> dict[str, Any]:
-    """The request of a job; the key lets a gateway that knows it drop a repetition."""
+def body(job: Job, question: str, filters: dict[str, Any]) -> dict[str, Any]:
+    """The request of a job in these words; the key lets a gateway that knows it drop a repetition."""
     request: dict[str, Any] = {
         "model": "sonar-deep-research",
-        "messages": [{"role": "user", "content": job.request.question}],
+        "messages": [{"role": "user", "content": question}],
         "reasoning_effort": job.request.effort,
         **filters,
     }
@@ -48,7 +48,7 @@ class Reading:
         self.text = _THOUGHT.sub("", first.at("message").at("content").text())
         self.model = plain(answer.at("model").text() or result.at("model").text(), 100)
         usage = answer.at("usage")
-        self.cost = usage.at("cost").at("total_cost").number()
+        self.cost = usage.at("cost").at("total_cost").money()
         self.usage: dict[str, Any] = {
             name: value for name, value in usage.fields().items() if type(value) in (int, float)
         }

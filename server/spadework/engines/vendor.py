@@ -14,19 +14,18 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
 
 from spadework.egress import Reply, encode
 from spadework.engines import Bench, Estimate, Later
 from spadework.engines.facts import Facts
 from spadework.engines.fit import fit
 from spadework.engines.line import Line
-from spadework.engines.pace import asked, outage, pause
+from spadework.engines.pace import asked, left, outage, pause
 from spadework.engines.payload import Payload, decode
 from spadework.engines.prices import Price
+from spadework.engines.purchase import Handle, Order, Try
 from spadework.engines.refusal import complaint, refused
 from spadework.job import Job
 from spadework.ledger import micros, usd
@@ -48,48 +47,6 @@ UNSURE_S = 3.0
 PATIENT_LOOKS, PATIENT_S = 3, 600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What is sent to buy: a path and a JSON body."""
-
-    path: str
-    body: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Handle:
-    """What the vendor calls the purchase, and when (wall time) it was ordered."""
-
-    id: str
-    at: float
-    more: dict[str, Any] = field(default_factory=dict[str, Any])
-
-    @property
-    def segment(self) -> str:
-        """The id as one part of a path, whatever the vendor put into it."""
-        return quote(self.id, safe="")
-
-    def encode(self) -> bytes:
-        """As kept."""
-        return encode({"id": self.id, "at": self.at, "more": self.more})
-
-    @classmethod
-    def of(cls, kept: bytes) -> Handle:
-        """From what was kept."""
-        row = json.loads(kept)
-        return cls(row["id"], row["at"], row["more"])
-
-
-@dataclass(frozen=True, slots=True)
-class Try:
-    """One submit that was answered with an error."""
-
-    order: Order
-    attempt: int
-    reply: Reply
-    answer: Payload
-
-
 class Vendor(ABC):
     """An engine that is bought. A subclass says what to send, how to find a lost purchase, and how to read the result.
 
@@ -104,7 +61,7 @@ class Vendor(ABC):
     def __init__(self, *, unsure_s: float = UNSURE_S, timeout_s: float = 60.0) -> None:
         self.unsure_s, self.timeout_s = unsure_s, timeout_s
         # Only a memory of trouble, so that one strange answer ends no job; a new process starts with none.
-        self._grudges: dict[str, tuple[float, int]] = {}
+        self._grudges: dict[tuple[str, str], tuple[float, int]] = {}
 
     def check(self, request: Request, tier: str) -> None:
         """Raises BadRequest for what the vendor would refuse, with what to change."""
@@ -137,6 +94,10 @@ class Vendor(ABC):
     @abstractmethod
     async def withdraw(self, job: Job, bench: Bench, line: Line, handle: Handle) -> Report | str:
         """Stop a run: its report where it was done already, else what goes on and may be billed."""
+
+    def hollow(self, job: Job, path: str, answer: Payload) -> bool:
+        """Whether the answer of this path says that a run is done and lacks its result."""
+        return False
 
     def price(self, request: Request, tier: str) -> Price:
         """The price of one request: a tier's, once for each record."""
@@ -211,7 +172,8 @@ class Vendor(ABC):
         """Turn a result into the report and book what it cost."""
         report = self.report(job, handle, result)
         await bench.ledger.book(job.id, self.name, self.spent(job, handle, report))
-        self._grudges.pop(job.id, None)
+        for key in [key for key in self._grudges if key[0] == job.id]:
+            del self._grudges[key]
         return report
 
     def spent(self, job: Job, handle: Handle, report: Report) -> float | None:
@@ -298,23 +260,29 @@ class Vendor(ABC):
     async def fetch(self, job: Job, bench: Bench, line: Line, handle: Handle, path: str) -> Payload | Later:
         """Ask about a run; every trouble that may pass is a reason to come back later, not to fail.
 
-        Raises EngineFailed when the vendor has refused or lost the run for ten minutes and three looks.
+        An answer that says that a run is done without its result (`hollow`) is such a trouble. Raises EngineFailed
+        when the vendor has refused or lost the run, or given nothing for it, for ten minutes and three looks.
         """
         elapsed = self.elapsed(bench, handle)
         try:
             reply = await line.get(path, timeout_s=self.timeout_s)
             if reply.status < 300:
                 answer = await line.read(reply)
-                self._grudges.pop(job.id, None)
+                if self.hollow(job, path, answer):
+                    raise BadReply(
+                        f"{self.name} says that {handle.id} is done and gives no result of it, so there is nothing to "
+                        "report. It may have been billed; start it again, or choose another engine."
+                    )
+                self._grudges.pop((job.id, path), None)
                 return answer
         except Unreachable:
             return await self._away(job, bench, elapsed, None)
         except BadReply as error:
-            return await self._strange(job, bench, elapsed, EngineFailed(error.message, code=error.code))
+            return await self._strange(job, bench, path, elapsed, EngineFailed(error.message, code=error.code))
         if reply.status in (408, 429) or reply.status >= 500:
             return await self._away(job, bench, elapsed, asked(reply.headers.get("retry-after"), bench.clock.wall()))
         said = complaint(await line.words(reply))
-        return await self._strange(job, bench, elapsed, refused(self.name, reply.status, said, submitting=False))
+        return await self._strange(job, bench, path, elapsed, refused(self.name, reply.status, said, submitting=False))
 
     def overdue(self, job: Job, bench: Bench, handle: Handle) -> bool:
         """Whether a run goes on far beyond its tier's longest."""
@@ -368,22 +336,35 @@ class Vendor(ABC):
             raise (
                 why if isinstance(why, EngineFailed) else EngineFailed(why.message, code="vendor_down", retryable=True)
             )
-        await bench.progress("waiting", note=why.message)
         since = max(0.0, bench.clock.wall() - await self.intent_at(bench, 1))
         header = reply.headers.get("retry-after") if reply is not None else None
-        return Later(max(asked(header, bench.clock.wall()) or 0.0, outage(job.id, since)))
+        wait_s = max(asked(header, bench.clock.wall()) or 0.0, outage(job.id, since))
+        await self.wait(job, bench, wait_s, why)
+        return Later(wait_s)
+
+    async def wait(self, job: Job, bench: Bench, wait_s: float, why: Unreachable | EngineFailed) -> None:
+        """Say that the job waits. Raises EngineFailed where that is for longer than it may take in all."""
+        if wait_s > left(job, bench.clock.boot()):
+            raise EngineFailed(
+                f"{why.message} {self.name} asks to wait for {wait_s / 3600:.0f} hours, longer than this job may take, "
+                "so nothing was bought.",
+                code=why.code if isinstance(why, EngineFailed) else "vendor_down",
+                retryable=True,
+            )
+        await bench.progress("waiting", note=why.message)
 
     async def _away(self, job: Job, bench: Bench, elapsed: float, wait_s: float | None) -> Later:
         await bench.progress("waiting", note=f"{self.name} does not answer; its run goes on, and so will this job")
-        return Later(max(wait_s or 0.0, outage(job.id, elapsed)))
+        # Past its deadline the job hears of its end then, and not whenever the vendor wants to be asked again.
+        return Later(min(max(wait_s or 0.0, outage(job.id, elapsed)), left(job, bench.clock.boot())))
 
-    async def _strange(self, job: Job, bench: Bench, elapsed: float, why: EngineFailed) -> Later:
+    async def _strange(self, job: Job, bench: Bench, path: str, elapsed: float, why: EngineFailed) -> Later:
         """Something that should not be: lasting trouble ends the job, a single strange answer does not."""
-        now = bench.clock.boot()
-        first, looks = self._grudges.get(job.id, (now, 0))
-        self._grudges[job.id] = (first, looks + 1)
+        now, key = bench.clock.boot(), (job.id, path)
+        first, looks = self._grudges.get(key, (now, 0))
+        self._grudges[key] = (first, looks + 1)
         if looks + 1 >= PATIENT_LOOKS and now - first >= PATIENT_S:
-            self._grudges.pop(job.id)
+            self._grudges.pop(key)
             await bench.ledger.book(job.id, self.name, None)
             raise why
         await bench.progress("waiting", note=why.message)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})(.*)$", re.MULTILINE)
 _HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+([^\n]*)$", re.MULTILINE)
-_CLOSING = re.compile(r"[ \t]+#+[ \t]*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,13 @@ def _headings(text: str) -> Iterator[tuple[int, int, str]]:
             span = next(code, None)
         if span is not None and span[0] <= match.start():
             continue
-        yield match.start(), len(match.group(1)), _CLOSING.sub("", match.group(2)).strip()
+        yield match.start(), len(match.group(1)), _title(match.group(2).strip())
+
+
+def _title(heading: str) -> str:
+    """A heading without the closing signs that Markdown allows behind it."""
+    bare = heading.rstrip("#")
+    return bare.rstrip() if not bare or bare[-1] in " \t" else heading
 
 
 def _ends(ranks: list[int], starts: list[int], length: int) -> list[int]:

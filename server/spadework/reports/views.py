@@ -15,7 +15,7 @@ from spadework.reports import brief, pages
 from spadework.reports.cited import listed, placed
 from spadework.reports.outline import Section, outline
 from spadework.reports.search import Hit, evidence
-from spadework_tools.clean import clean_json
+from spadework_tools.clean import clean, clean_json
 from spadework_tools.errors import BadRequest
 from spadework_tools.models import Page, Report, View
 
@@ -69,6 +69,8 @@ def page(report: Report, asked: Asked, *, cursor: str | None = None, max_chars: 
         report, asked.job_id, asked.view, section=asked.section, query=asked.query, texts=asked.texts,
         question=asked.question,
     )  # fmt: skip
+    # Cleaned before it is cut: what leaves is clean, and the pages must join to what the sum was made of.
+    whole = clean(whole)
     sha256 = hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()
     start = 0
     if mark is not None:

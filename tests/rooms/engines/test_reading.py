@@ -76,7 +76,7 @@ def test_a_boolean_is_no_number_and_a_number_no_text():
 
 
 def test_a_vendors_words_are_one_harmless_line():
-    assert plain("a\x1b[31m\nb\u0000\x85c" + "d" * 400).startswith("a [31m b c")
+    assert plain("a\x1b[31m\nb\u0000\x85c" + "d" * 400).startswith("a b c")
     assert len(plain("d" * 4000)) == 300
 
 
@@ -200,3 +200,26 @@ def test_nesting_is_counted_through_every_kind_of_branch():
 def test_a_broken_event_does_not_spoil_the_stream():
     stream = b'event: x\ndata: {"n":1}\n\n: ping\n\ndata: {broken\n\ndata: {"n":\r\ndata: 2}\r\n\r\ndata: {"n":3'
     assert [event.at("n").value for event in events(stream, "vendor")] == [1, 2]
+
+
+def test_a_vendors_details_are_told_beside_its_message():
+    said = complaint(Payload({"error": {"message": "Request validation error", "detail": {"errors": ["a: too deep"]}}}))
+    assert said.message == 'Request validation error: {"errors": ["a: too deep"]}'
+    assert "field required" in complaint(Payload({"detail": [{"loc": ["a"], "msg": "field required"}]})).message
+    assert "gave no reason" in refused("parallel", 422, complaint(Payload("?"))).message
+    assert "SPADEWORK_CLORO_BASE_URL" in refused("cloro", 301, complaint(Payload())).message
+
+
+def test_two_ports_of_a_host_are_two_places():
+    places = ("https://a.example/x", "https://a.example:443/x", "http://a.example:80/x", "https://a.example:8443/x")
+    assert len({canonical(place) for place in places}) == 2
+    assert canonical("https://a.example:99999/x") is None
+
+
+def test_references_and_types_by_choice_count_for_how_deep_a_schema_is():
+    listed = {"type": ["array", "null"], "items": {"type": ["array", "null"]}}
+    assert depth(listed) == 2
+    assert depth({"type": "object", "properties": {"a": {"$ref": "#/$defs/l"}}, "$defs": {"l": listed}}) == 3
+    assert depth({"type": "object", "properties": {"a": {"$ref": "#"}}}) == float("inf")
+    wide = {f"d{n}": {"anyOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(60)} | {"d60": {"type": "object"}}
+    assert depth({"$ref": "#/$defs/d0", "$defs": wide}) == 1

@@ -315,3 +315,10 @@ def test_the_shelf_shows_a_job_its_question() -> None:
     shown = Shelf().page(job, large(), "brief", max_chars=12_000)
     assert shown.text.startswith("Question: How many bridges are there?")
     assert shown.cursor is None
+
+
+def test_a_heading_full_of_blanks_takes_no_time() -> None:
+    begun = time.monotonic()
+    sections = outline("# x" + " " * 200_000 + "y\n\n## B #\n\n## C#\n")
+    assert time.monotonic() - begun < 2
+    assert [section.title for section in sections[1:]] == ["B", "C#"]
