@@ -18,9 +18,9 @@ from collections import deque
 from types import FrameType
 from typing import NoReturn
 
-from spadework.calls import Calls, refused
+from spadework.calls import LONGEST, Calls, overlong, refused
 from spadework.door import Forbidden
-from spadework.environ import carried, find_home
+from spadework.environ import carried, find_home, workfolder
 from spadework.hello import SCHEMA, VERSION, Hello
 from spadework.join import TICK_S, Failed, Joining
 
@@ -43,9 +43,12 @@ class Unable(Exception):
 
 
 class Client:
-    """The client's two pipes, and whether its process still lives."""
+    """The client's two pipes, and whether its process still lives. Raises OSError where one is closed already."""
 
     def __init__(self, stdin: int, stdout: int) -> None:
+        # One that is closed already must not be taken for what is opened next, and gets its number.
+        for pipe in (stdin, stdout):
+            os.fstat(pipe)
         self.stdin, self.stdout = _selectable(stdin, stdout)
         self._parent = os.getppid()
         self.death = _death(self._parent)
@@ -87,6 +90,8 @@ class Bridge:
         self._up_size = 0
         self._offset = 0
         self._said = bytearray()
+        # In the middle of a line that is too long, and passed over to its end.
+        self._deaf = False
         self._heard = bytearray()
         self._down = bytearray()
         self._ends = float("inf")
@@ -153,6 +158,9 @@ class Bridge:
             for note in self._notes(joining):
                 _note(note)
         self._served = True
+        self._take(joining.more)
+        if self._calls.draining:
+            self._lose()
 
     def _notes(self, joining: Joining) -> list[str]:
         welcome = joining.welcome
@@ -205,12 +213,24 @@ class Bridge:
                 _end()
             self._ends = time.monotonic() + LAST_S
             return
-        for line in _lines(self._said, data):
+        for line in self._whole(data):
             if self._calls.wanted(line):
                 self._up.append(line)
                 self._up_size += len(line)
         if self._up and self._line is None and self._joining is None:
             self._joining = Joining(self._home, self._hello, hand_over=False)
+
+    def _whole(self, data: bytes) -> list[bytes]:
+        """The client's complete lines; one that is too long is refused as soon as that is seen."""
+        if self._deaf:
+            _, end, data = data.partition(b"\n")
+            self._deaf = not end
+        lines = _lines(self._said, data)
+        if len(self._said) > LONGEST:
+            self._said.clear()
+            self._deaf = True
+            self._down += overlong()
+        return lines
 
     def _hear(self) -> None:
         """Read what the desk says."""
@@ -266,9 +286,13 @@ def serve() -> NoReturn:
     """Be the bridge of whoever started this process. Raises Unable when no desk is possible here."""
     for number in (signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])):
         signal.signal(number, _stop)
-    hello = Hello("mcp", os.getcwd(), carried(), os.getpid())
+    hello = Hello("mcp", workfolder(), carried(), os.getpid())
     try:
-        Bridge(Client(0, 1), find_home(), hello).run()
+        client = Client(0, 1)
+    except OSError:
+        _end()
+    try:
+        Bridge(client, find_home(), hello).run()
     except Failed as error:
         _note(str(error))
         os._exit(1)

@@ -14,7 +14,7 @@ from pathlib import Path
 import anyio
 from pydantic import SecretStr
 
-from spadework.environ import VENDOR_KEYS
+from spadework.environ import VENDOR_KEYS, workfolder
 from spadework.settings import Settings, workplace
 from spadework_tools.errors import MissingKey
 
@@ -30,7 +30,7 @@ class Caller:
 
     settings: Settings = field(repr=False)
     owner: str = LOCAL
-    base: Path = field(default_factory=Path.cwd)
+    base: Path = field(default_factory=lambda: Path(workfolder()))
 
     @property
     def roots(self) -> tuple[Path, ...]:
@@ -120,4 +120,4 @@ def missing(vendor: str, advice: str) -> MissingKey:
 def _secrets(settings: Settings) -> Iterator[str]:
     signing = [secret for secrets in settings.webhook_secrets.values() for secret in secrets]
     held = [*settings.vendor_keys.values(), *settings.tokens.values(), *signing, settings.llm_api_key]
-    yield from (secret.get_secret_value() for secret in held if isinstance(secret, SecretStr))
+    yield from (value for secret in held if isinstance(secret, SecretStr) and (value := secret.get_secret_value()))

@@ -25,6 +25,8 @@ DRAINING = "spadework/draining"
 TAKEN = "spadework/taken"
 #: The lines that are announced so.
 MARK = b'"tools/call"'
+#: A client's line is refused beyond this size, bytes. A desk takes twice as much, so that it never cuts a bridge off.
+LONGEST = 32 << 20
 #: A request that a desk has seen is given to so many desks at most, one that none has seen to so many.
 TRIES, UNSEEN_TRIES = 3, 10
 
@@ -69,7 +71,7 @@ class Calls:
     def wanted(self, line: bytes) -> bool:
         """Whether a client's line is still for somebody: an answer to a question of a dead desk is not."""
         message = _object(line)
-        if message is None or "method" in message or "id" not in message:
+        if message is None or "method" in message or "id" not in message or not message.keys() & {"result", "error"}:
             return True
         number = _key(message["id"])
         if number not in self._asked:
@@ -185,6 +187,12 @@ def refused(line: bytes, why: str) -> bytes:
     if message is None or "method" not in message or message.get("id") is None:
         return b""
     return refusal(message["id"], why)
+
+
+def overlong() -> bytes:
+    """The answer to a line of more than `LONGEST` bytes, of which nobody knows what it asked."""
+    why = f"Invalid request: a line has at most {LONGEST} bytes. Nothing was done with this one; send less at once."
+    return json.dumps({"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": why}}).encode() + b"\n"
 
 
 def refusal(number: Any, why: str) -> bytes:

@@ -352,12 +352,11 @@ def _core() -> Any:
 
 def _failures() -> tuple[type[Exception], ...]:
     """The errors of a connection that did not come about or was lost."""
-    core = _core()
-    return core.TimeoutException, core.NetworkError, core.ProtocolError
+    return _core().TimeoutException, _core().NetworkError, _core().ProtocolError
 
 
 def _trust_store() -> ssl.SSLContext:
-    import httpx2  # as late as the rest
+    import httpx2
 
     return httpx2.create_ssl_context(trust_env=False)
 

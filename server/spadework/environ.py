@@ -60,6 +60,14 @@ def _plain(name: str) -> bool:
     return name in _PLAIN or name.startswith(("LC_", "XDG_", "PYTHON"))
 
 
+def workfolder() -> str:
+    """The folder that this process works in; one that was deleted meanwhile counts as the root, no workplace."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return os.sep
+
+
 def find_home(environ: Mapping[str, str] | None = None) -> str:
     """The home folder, absolute: `SPADEWORK_HOME`, or the platform's user data folder as platformdirs has it."""
     environ = os.environ if environ is None else environ

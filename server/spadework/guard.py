@@ -83,7 +83,11 @@ class Place:
         """Whether a page of that origin may call."""
         if origin.lower() in self.origins:
             return True
-        parts = urlsplit(origin)
+        try:
+            parts = urlsplit(origin)
+        except ValueError:
+            # Brackets that hold no address, for one.
+            return False
         return self.local and parts.scheme in ("http", "https") and _name(parts.netloc) in LOOPBACK
 
 
@@ -188,6 +192,8 @@ class Guard:
             return
         if self._closing:
             raise _busy("this desk is about to end", 1)
+        # No events are kept that could be sent again: who asks for those it missed gets the stream from now on.
+        scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"last-event-id"]
         stream = _Ending(send)
         with anyio.CancelScope() as held:
             self._streams.add(held)

@@ -15,8 +15,6 @@ PROTOCOL = 1
 #: This distribution's version and its registry's schema, written out: looking them up costs the bridge its start.
 VERSION = "0.1.0"
 SCHEMA = 3
-#: A hello is refused beyond this size, bytes.
-LONGEST = 1 << 20
 
 #: What a caller may want: an MCP session, the desk's own port, its state, its end, or its place for another version.
 ASKS = frozenset({"mcp", "desk", "status", "stop", "handover"})

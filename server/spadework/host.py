@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -43,6 +44,9 @@ GRACE_S: Final = 5.0
 HELLO_S: Final = 10.0
 #: How long a desk that cannot open tells its callers so, seconds.
 REFUSING_S: Final = 1.0
+#: Files that a desk asks the system for (what macOS gives at most), and those of them that are for no caller.
+MOST_FILES: Final = 10_240
+SPARE_FILES: Final = 48
 #: How often a desk looks whether its home is still there, seconds.
 BEREFT_S: Final = 2.0
 _LIVE = (Status.QUEUED, Status.RUNNING, Status.NEEDS_INPUT)
@@ -87,7 +91,7 @@ class Host:
     leaving: anyio.Event = field(default_factory=anyio.Event)
     stirred: anyio.Event = field(default_factory=anyio.Event)
 
-    async def serve(self, listener: anyio.abc.Listener[Any]) -> None:
+    async def serve(self, listener: anyio.abc.SocketListener) -> None:
         """Serve until it is time to go, and go."""
         async with anyio.create_task_group() as group:
             group.start_soon(self._on_signal)
@@ -103,9 +107,24 @@ class Host:
             group.cancel_scope.cancel()
         log.info("the desk ends")
 
-    async def _admit(self, listener: anyio.abc.Listener[Any], group: anyio.abc.TaskGroup) -> None:
+    async def _admit(self, listener: anyio.abc.SocketListener, group: anyio.abc.TaskGroup) -> None:
+        """Let callers in while there is room; the others wait before the door."""
+        room = max(1, most_files() - SPARE_FILES)
         with suppress(anyio.ClosedResourceError):
-            await listener.serve(self._meet, group)
+            while True:
+                try:
+                    stream = await listener.accept()
+                except (OSError, anyio.BrokenResourceError) as error:
+                    # No file is left for it, or it has gone again: neither is a reason to leave the others alone.
+                    log.warning("a caller could not be let in (%s)", error.__cause__ or error)
+                    await anyio.sleep(1)
+                    continue
+                self.count += 1
+                guest = Guest(self.count, Lines(stream), anyio.CancelScope())
+                self.guests.add(guest)
+                group.start_soon(self._meet, guest, stream)
+                while len(self.guests) >= room:
+                    await self._stir()
 
     async def _drain(self) -> None:
         """Tell the bridges to finish what is under way and come again, and wait for that, but not for ever."""
@@ -115,8 +134,13 @@ class Host:
                 await guest.lines.write(f'{{"jsonrpc":"2.0","method":"{DRAINING}"}}\n')
         with anyio.move_on_after(GRACE_S):
             while self._clients:
-                self.stirred = anyio.Event()
-                await self.stirred.wait()
+                await self._stir()
+
+    async def _stir(self) -> None:
+        """Wait until a caller goes."""
+        if self.stirred.is_set():
+            self.stirred = anyio.Event()
+        await self.stirred.wait()
 
     @property
     def _clients(self) -> list[Guest]:
@@ -156,12 +180,8 @@ class Host:
         waiting = [job for job in listing.jobs if _waits_for_caller(job)]
         return len(waiting) < len(listing.jobs)
 
-    async def _meet(self, stream: anyio.abc.SocketStream) -> None:
+    async def _meet(self, guest: Guest, stream: anyio.abc.SocketStream) -> None:
         """Serve one connection to its end."""
-        self.count += 1
-        lines = Lines(stream)
-        guest = Guest(self.count, lines, anyio.CancelScope())
-        self.guests.add(guest)
         try:
             async with stream:
                 with guest.scope:
@@ -247,8 +267,9 @@ def _waits_for_caller(job: Job) -> bool:
 
 
 async def received(lines: Lines, stream: anyio.abc.SocketStream, address: Address) -> Hello | None:
-    """The hello of a caller who may come in; None: another user's, or one that does not know the door's secret."""
-    with anyio.fail_after(HELLO_S):
+    """The hello of a caller who may come in; None: another user's, one without the door's secret, or none."""
+    hello: Hello | None = None
+    with anyio.move_on_after(HELLO_S):
         if address.unix:
             raw = stream.extra(anyio.abc.SocketAttribute.raw_socket)  # noqa: S610 - no Django here
             if peer(raw) not in (None, os.getuid()):
@@ -258,10 +279,31 @@ async def received(lines: Lines, stream: anyio.abc.SocketStream, address: Addres
         challenge = await lines.line()
         await lines.write(prove(_nonce(challenge), address.token) + "\n")
         hello = Hello.of(await lines.line())
+    if hello is None:
+        log.warning("a caller that said no hello within %.0f s was turned away", HELLO_S)
+        return None
     if not same(hello.token.encode(), address.token.encode()):
         log.warning("a caller without the door's secret was turned away")
         return None
     return hello
+
+
+def most_files() -> int:
+    """How many files and connections this process may have at once, after asking for as many as it can get."""
+    if sys.platform == "win32":
+        return MOST_FILES
+    # Only here: Windows has none.
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft == resource.RLIM_INFINITY or soft >= most:
+        return most
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    except (ValueError, OSError):
+        return soft
+    return most
 
 
 def run(home: str, door: socket.socket, address: Address) -> int:
@@ -295,7 +337,7 @@ async def _refuse(listener: anyio.abc.Listener[Any], address: Address, why: str)
 
     async def refuse(stream: anyio.abc.SocketStream) -> None:
         lines = Lines(stream)
-        with suppress(anyio.BrokenResourceError, anyio.EndOfStream, Garbled, TimeoutError):
+        with suppress(anyio.BrokenResourceError, anyio.EndOfStream, Garbled):
             async with stream:
                 if await received(lines, stream, address) is not None:
                     await lines.write(Welcome(pid=os.getpid(), refusal=why).line().decode())

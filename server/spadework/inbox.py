@@ -7,6 +7,7 @@ the conversation. Standard library alone, since a hook runs before every message
 from __future__ import annotations
 
 import argparse
+import errno
 import hashlib
 import json
 import os
@@ -37,8 +38,11 @@ def append(home: str, folder: str, row: dict[str, Any]) -> None:
     with _held(path, os.O_CREAT) as fd:
         if os.fstat(fd).st_size + len(line) > LARGEST:
             _shorten(fd, LARGEST // 2)
-        os.lseek(fd, 0, os.SEEK_END)
-        os.write(fd, line)
+        size = os.lseek(fd, 0, os.SEEK_END)
+        if os.write(fd, line) < len(line):
+            # The disk is full, and half a line would spoil the next one too.
+            os.ftruncate(fd, size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def read(home: str, folder: str) -> tuple[list[dict[str, Any]], int]:

@@ -53,7 +53,10 @@ class Format:
         servers: Any = self.read(text).get(self.key, {})
         if not isinstance(servers, dict):
             raise ValueError(f"{self.key} is no table of servers")
-        return cast("dict[str, Any]", servers).get(NAME)
+        found: Any = cast("dict[str, Any]", servers).get(NAME)
+        if not isinstance(found, dict | None):
+            raise ValueError(f"{self.key}.{NAME} is no table")
+        return cast("dict[str, Any] | None", found)
 
     def rest(self, text: str) -> dict[str, Any]:
         """Everything but our entry."""
@@ -243,6 +246,9 @@ def _undone(client: Client, path: Path, before: str) -> str:
     current = form.entry(before) if before else None
     if copy and current is not None and written(client, copy, current) == before:
         return copy
+    if not copies and current is not None and ours(client, current) != current:
+        # Nobody's but the user's: what we had put there is undone already.
+        return before
     after = written(client, before, form.entry(copy) if copy else None)
     return after if copies or form.rest(after) else ""
 

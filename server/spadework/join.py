@@ -25,6 +25,8 @@ TICK_S = 0.01
 SILENT_S = 20.0
 #: A desk that dies this often before it listens, without a word, is taken for forbidden.
 DEATHS = 2
+#: And one that we start and that dies this often before it welcomes us is taken for broken.
+STILLBORN = 5
 
 
 class Failed(Exception):
@@ -46,6 +48,8 @@ class Joining:
         self._ready: int | None = None
         self._line: socket.socket | None = None
         self._heard = b""
+        #: What the desk said behind its welcome.
+        self.more = b""
         self._deaths = 0
         self._spawned = float("-inf")
         self._leaving = False
@@ -165,15 +169,19 @@ class Joining:
         if not data:
             # It went before it answered, or, asked to hand over, it is gone now.
             self._hang_up()
+            self._deaths += self._starting is not None and not self._leaving
+            if self._deaths >= STILLBORN:
+                raise Failed(f"the desk of {self._home} ends as soon as it has started. Why stands in its desk.err.")
             self._leaving = False
             return None
-        if not self._heard.endswith(b"\n"):
+        if b"\n" not in self._heard:
             return None
         return None if self._leaving else self._judged()
 
     def _judged(self) -> socket.socket | None:
+        said, _, self.more = self._heard.partition(b"\n")
         try:
-            self.welcome = Welcome.of(self._heard)
+            self.welcome = Welcome.of(said)
         except (Garbled, TypeError):
             raise Failed(f"what listens for {self._home} does not speak as a desk does") from None
         if self.welcome.retry:

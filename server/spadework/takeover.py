@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spadework.door import Address, Forbidden, Lock, Shut, call, listen, publish
+from spadework.environ import workfolder
 from spadework.hello import Garbled, Hello, Welcome
 from spadework_tools.errors import Trouble
 
@@ -83,7 +84,7 @@ def _ask_to_leave(home: str) -> None:
         return
     with line, line.makefile("rb") as replies:
         try:
-            line.sendall(Hello("handover", os.getcwd(), {}, os.getpid(), token=address.token).line())  # noqa: PTH109
+            line.sendall(Hello("handover", workfolder(), {}, os.getpid(), token=address.token).line())
             welcome = Welcome.of(replies.readline())
         except (OSError, Garbled):
             return

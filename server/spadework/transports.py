@@ -15,10 +15,11 @@ from typing import Any, BinaryIO, Protocol, cast
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 from anyio.streams.buffered import BufferedByteReceiveStream
 from mcp.server.stdio import stdio_server
 
-from spadework.calls import MARK, taken
+from spadework.calls import LONGEST, MARK, overlong, taken
 from spadework.environ import PARENT
 from spadework.grammar import refusal
 from spadework.mend import mend
@@ -28,8 +29,8 @@ from spadework.runner import Runner
 GRACE_S = 0.4
 #: How often an orphan looks for its parent, seconds.
 WATCH_S = 1.0
-#: A line is refused beyond this size, bytes.
-LONGEST_LINE = 64 << 20
+#: A bridge that sends more than this without a line's end is cut off, bytes; none of ours does.
+LONGEST_LINE = 2 * LONGEST
 
 
 class Lines:
@@ -120,16 +121,23 @@ class Pipes(Wire):
     """The client's two pipes, taken away from everybody else: a child reads nothing, and what it prints goes astray."""
 
     def __init__(self) -> None:
-        self._stdin = anyio.wrap_file(_claimed(0, os.open(os.devnull, os.O_RDONLY), "rb"))
+        self._stdin = _claimed(0, os.open(os.devnull, os.O_RDONLY), "rb")
         self._stdout = anyio.wrap_file(_claimed(1, os.dup(2), "wb"))
         self._turn = anyio.Lock(fast_acquire=True)
 
     async def line(self) -> bytes:
-        """The next line. Raises EndOfStream."""
-        line = await self._stdin.readline()
+        """The next line that is not too long. Raises EndOfStream."""
+        while len(line := await self._read()) == LONGEST and not line.endswith(b"\n"):
+            await self.write(overlong().decode())
+            while line and not line.endswith(b"\n"):
+                line = await self._read()
         if not line:
             raise anyio.EndOfStream
         return line
+
+    async def _read(self) -> bytes:
+        """A line, or so much of one as a line may have."""
+        return await anyio.to_thread.run_sync(self._stdin.readline, LONGEST)
 
     async def write(self, text: str) -> None:
         """Send a text."""

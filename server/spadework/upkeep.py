@@ -6,12 +6,12 @@ import os
 import time
 from collections import deque
 from contextlib import suppress
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from spadework.door import Forbidden, Lock, Shut, described, find
+from spadework.environ import workfolder
 from spadework.hello import Hello, Welcome
 from spadework.join import Failed, joined
 from spadework.screen import Screen
@@ -52,7 +52,7 @@ def stop() -> None:
         screen.text(f"No desk runs for {home}.")
         return
     until = time.monotonic() + STOP_S
-    while not _free(home):
+    while not _gone(home, welcome.pid):
         if time.monotonic() > until:
             raise Trouble(
                 f"the desk (process {welcome.pid}) has not ended after {STOP_S:.0f} s. See: spadework desk logs."
@@ -76,7 +76,7 @@ def logs(lines: Annotated[int, typer.Option("-n", "--lines", min=1, help="How ma
 def _asked(home: str, ask: str) -> Welcome | None:
     """The desk's answer; None when there is no desk. Raises Trouble when it does not answer."""
     try:
-        line, welcome = joined(home, Hello(ask, str(Path.cwd()), {}, os.getpid()), start=False)
+        line, welcome = joined(home, Hello(ask, workfolder(), {}, os.getpid()), start=False)
     except Shut:
         return None
     except (Failed, Forbidden) as error:
@@ -90,12 +90,13 @@ def _asked(home: str, ask: str) -> Welcome | None:
     return welcome
 
 
-def _free(home: str) -> bool:
-    """Whether no desk holds the home any more."""
+def _gone(home: str, pid: int) -> bool:
+    """Whether that desk holds the home no more; its clients may have started the next one already."""
     lock = Lock(f"{home}/desk.lock")
     free = lock.take()
     lock.close()
-    return free
+    address = find(home)
+    return free or (address is not None and address.pid != pid)
 
 
 def _state(home: str, welcome: Welcome) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import anyio
 
 from spadework.delivery import Delivery, Endpoint
 from spadework.door import Forbidden
-from spadework.environ import PREFIX, carried
+from spadework.environ import PREFIX, carried, workfolder
 from spadework.hello import Hello
 from spadework.job import Job
 from spadework.join import Failed, joined
@@ -101,7 +101,7 @@ def _at_desk(act: Callable[[Jobs], Awaitable[T]], settings: Settings, roots: Seq
     environ = carried()
     if roots:
         environ[f"{PREFIX}ROOTS"] = os.pathsep.join(map(str, settings.roots))
-    hello = Hello("desk", str(Path.cwd()), environ, os.getpid())
+    hello = Hello("desk", workfolder(), environ, os.getpid())
     notes: list[str] = []
 
     def reach() -> socket.socket:

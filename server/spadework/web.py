@@ -35,6 +35,7 @@ from spadework.auth import Verifier, verifier
 from spadework.caller import LOCAL, Caller, Callers
 from spadework.desk import Desk
 from spadework.egress import Egress
+from spadework.environ import workfolder
 from spadework.guard import Guard, Place, Visitor
 from spadework.host import Discreet, Host
 from spadework.listener import Listener, bound, exposed, parsed
@@ -107,7 +108,8 @@ class Desks:
 
     def _opened(self, owner: str) -> Desk:
         # Who comes with a credential of their own sees this machine's files only where roots are set.
-        base = Path.cwd() if owner == LOCAL else Path(Path.cwd().anchor)
+        base = Path(workfolder())
+        base = base if owner == LOCAL else Path(base.anchor)
         desk = self._house.desk(Caller(self._settings, owner, base), self._closing)
         given = {one.name: getattr(desk, one.name) for one in fields(desk)}
         return Rationed(**given, most=self._settings.jobs_per_owner)

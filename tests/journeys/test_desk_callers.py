@@ -49,13 +49,22 @@ def test_relative_folders_and_roots_are_each_callers_own(place: Place, tmp_path:
     assert refused["result"]["content"][0]["text"].startswith("bad_folder: ")
 
 
-def test_a_callers_bad_setting_stops_that_caller_alone(place: Place) -> None:
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"concurency": 3}, "Did you mean SPADEWORK_CONCURRENCY?"),
+        ({"roots": "~nobody-of-this-name/papers"}, "the setting roots"),
+        ({"tokens": "a-token-without-a-name"}, "SPADEWORK_TOKENS"),
+    ],
+)
+def test_a_callers_bad_setting_stops_that_caller_alone(place: Place, setting: dict[str, object], said: str) -> None:
     good = place.agent()
     good.request("tools/list")
-    bad = place.agent(concurency=3)
+    bad = place.agent(**setting)
     bad.process.wait(20)
     assert bad.process.returncode == 1
-    assert "Did you mean SPADEWORK_CONCURRENCY?" in bad.said
+    assert said in bad.said
+    assert "caller 1 came" in place.log
     assert len(good.request("tools/list")["result"]["tools"]) == 4
 
 
@@ -285,3 +294,57 @@ def test_no_key_is_found_in_any_file_log_or_answer(place: Place) -> None:
     for canary in (CANARY, LLM_CANARY):
         assert not [path for path in files if canary.encode() in path.read_bytes()]
         assert not [text for text in shown if canary in text]
+
+
+def test_an_empty_secret_leaves_the_log_as_it_is(place: Place) -> None:
+    place.home.mkdir()
+    (place.home / "config.toml").write_text('llm_api_key = ""\n', encoding="utf-8")
+    place.agent().request("tools/list")
+    assert "caller 1 came" in place.log
+
+
+def test_a_client_whose_folder_was_deleted_is_served(place: Place, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    agent = place.agent(cwd=gone, command=("sh", "-c", 'rmdir "$PWD" && exec "$@"', "sh", *BRIDGE))
+    assert agent.ended(agent.start("report 300"))["status"] == "completed"
+    assert not gone.exists()
+
+
+def test_more_clients_than_a_desk_has_files_for_wait_for_their_turn_and_disturb_nobody(place: Place) -> None:
+    few = ("sh", "-c", 'ulimit -n 64 && exec "$@"', "sh", *BRIDGE)
+    first = place.agent(command=few)
+    job_id, desk = first.start("park 2; report 300"), place.desk
+    agents = [place.agent(command=few) for _ in range(70)]
+    asked = [(agent, agent.send("tools/list")) for agent in agents]
+    assert first.ended(job_id)["status"] == "completed"
+    for agent, number in asked:
+        # Who is served goes, and makes room for the next.
+        assert agent.reply(number, within=60)["result"]["tools"]
+        agent.leave()
+    assert place.desk == desk
+    assert "Traceback" not in place.log
+
+
+def test_a_desk_that_is_broken_is_given_up_within_seconds_and_says_where_to_look(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "anyio.py").write_text("raise ImportError('a library that is broken')", encoding="utf-8")
+    agent = place.agent(PYTHONPATH=tmp_path / "broken")
+    agent.process.wait(20)
+    assert agent.process.returncode == 1
+    assert "desk.err" in agent.said
+    assert "a library that is broken" in (place.home / "desk.err").read_text(encoding="utf-8")
+
+
+def test_a_desk_is_told_to_end_while_clients_stay_who_start_the_next_one_at_once(place: Place) -> None:
+    agents = [place.agent(era) for era in ERAS]
+    job_id = agents[0].start("park 1; report 300")
+    for _ in range(3):
+        desk = place.desk
+        stopped = place.command("desk", "stop")
+        assert (stopped.returncode, stopped.stderr) == (0, "")
+        assert f"(process {desk}) has ended" in stopped.stdout
+        for agent in agents:
+            assert agent.request("tools/list")["result"]["tools"]
+        assert place.desk != desk
+    assert agents[1].ended(job_id)["status"] == "completed"

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.journeys.desks import ERAS, LEGACY, MODERN, Agent, Place, until
+from tests.journeys.desks import BRIDGE, ERAS, LEGACY, MODERN, Agent, Place, until
 
 WAYS = pytest.mark.parametrize("how", [None, signal.SIGTERM, signal.SIGKILL], ids=["eof", "sigterm", "sigkill"])
 
@@ -164,6 +164,12 @@ def test_a_bridge_ends_with_its_client_in_a_fifth_of_a_second(
         assert agent.process.returncode == 0
     # The best of three: a busy machine may be late, a bridge that waits for anything is late each time.
     assert min(took) < 0.2, took
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-"])
+def test_a_bridge_without_one_of_its_pipes_ends_at_once(place: Place, closed: str) -> None:
+    agent = place.agent(command=("sh", "-c", f'"$@" {closed}', "sh", *BRIDGE))
+    assert agent.process.wait(10) == 0
 
 
 def test_a_bridge_whose_parent_is_killed_goes_too(place: Place, tmp_path: Path) -> None:

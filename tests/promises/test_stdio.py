@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from tests.journeys.desks import BRIDGE, MODERN, Place
 
+from spadework.calls import LONGEST
+
 DOORS = {"bridge": BRIDGE, "no desk": (*BRIDGE, "--no-desk")}
 #: Lines, and the code and id of the error that each is owed.
 LINES = {
@@ -20,6 +22,7 @@ LINES = {
     "another version": (b'{"jsonrpc":"1.0","id":77,"method":"tools/list"}', -32600, 77),
     "params in a list": (b'{"jsonrpc":"2.0","id":"x","method":"tools/list","params":[1]}', -32600, "x"),
     "a method that is a number": (b'{"jsonrpc":"2.0","id":77,"method":5}', -32600, 77),
+    "an id alone": (b'{"jsonrpc":"2.0","id":77}', -32600, 77),
     "an id that is true": (b'{"jsonrpc":"2.0","id":true,"method":"tools/list"}', -32600, None),
 }
 
@@ -55,3 +58,25 @@ def test_a_client_that_asks_much_before_it_reads_gets_every_answer_once(tmp_path
         asking.join(20)
         assert sorted(one["id"] for one in got) == sorted(numbers)
         assert all("result" in one for one in got)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_line_without_end_is_refused_once_and_the_next_ones_are_served(tmp_path: Path, door: str) -> None:
+    with Place(tmp_path) as place:
+        agent = place.agent(command=DOORS[door])
+        tools = agent.request("tools/list")["result"]["tools"]
+        assert agent.process.stdin
+        client = agent.process.stdin
+
+        def pour() -> None:
+            rest = memoryview(b'{"jsonrpc":"2.0","id":7,"method":"' + b"x" * (3 * LONGEST) + b'"}\n')
+            while rest:
+                rest = rest[client.write(rest) :]
+
+        pouring = threading.Thread(target=pour, daemon=True)
+        pouring.start()
+        answer = agent.line(within=30)
+        assert (answer["error"]["code"], answer["id"]) == (-32600, None)
+        assert str(LONGEST) in answer["error"]["message"]
+        pouring.join(30)
+        assert agent.request("tools/list")["result"]["tools"] == tools

@@ -210,15 +210,15 @@ class StandIn:
         publish(self.home, self.address)
         self.callers: list[socket.socket] = []
 
-    def welcomed(self) -> socket.socket:
-        """The first caller, after hello and welcome."""
+    def welcomed(self, more: bytes = b"") -> socket.socket:
+        """The next caller, after hello and welcome, with whatever else the desk has to say at once."""
         self.door.settimeout(20)
         caller = self.door.accept()[0]
         caller.settimeout(20)
         self.callers.append(caller)
         with caller.makefile("rb") as said:
             Hello.of(said.readline())
-        caller.sendall(Welcome().line())
+        caller.sendall(Welcome().line() + more)
         return caller
 
     def close(self) -> None:
@@ -316,6 +316,19 @@ def test_what_listens_at_a_published_address_without_welcoming_is_left_to_people
         assert agent.process.returncode == 1
         assert "does not speak as a desk does" in agent.said
         caller.close()
+
+
+def test_a_desk_that_wants_to_go_in_the_same_breath_as_it_welcomes_is_left_for_the_next(
+    tmp_path: Path, door: StandIn
+) -> None:
+    draining = line(None, "spadework/draining")
+    with Place(tmp_path) as place:
+        agent = place.agent()
+        with door.welcomed(draining) as first:
+            assert first.recv(1) == b""
+        number = agent.send("tools/list")
+        with door.welcomed() as second, second.makefile("rb") as said:
+            assert json.loads(said.readline())["id"] == number
 
 
 def test_an_address_that_leads_nowhere_is_no_desk(tmp_path: Path) -> None:

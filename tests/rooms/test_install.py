@@ -158,6 +158,22 @@ def test_an_older_entry_of_ours_comes_back(tmp_path: Path) -> None:
     assert entry("cursor", path) == old
 
 
+@pytest.mark.parametrize("client", FILES)
+def test_what_was_undone_is_not_undone_again(tmp_path: Path, client: str) -> None:
+    file = tmp_path / FILES[client]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    key = "servers" if client == "vscode" else "mcpServers"
+    own = {"codex": '[mcp_servers.spadework]\ncommand = "my-own"\n'}.get(
+        client, json.dumps({key: {"spadework": {"command": "my-own"}}})
+    )
+    file.write_text(own, encoding="utf-8")
+    run(tmp_path, client)
+    assert file.read_text(encoding="utf-8") != own
+    for _ in range(2):
+        run(tmp_path, client, "--undo")
+        assert file.read_text(encoding="utf-8") == own
+
+
 def test_a_dry_run_says_what_it_would_do_and_shows_no_key(tmp_path: Path) -> None:
     path = put(tmp_path, "codex", CODEX)
     said = run(tmp_path, "codex", "--dry-run").stdout
@@ -174,6 +190,7 @@ def test_a_dry_run_says_what_it_would_do_and_shows_no_key(tmp_path: Path) -> Non
         ("claude", '{"mcpServers": {'),
         ("claude", "[]"),
         ("claude", '{"mcpServers": []}'),
+        ("claude", '{"mcpServers": {"spadework": "serve"}}'),
         ("cursor", '{"a": 1} tail'),
         ("vscode", "{" * 5_000),
         ("codex", "model = "),

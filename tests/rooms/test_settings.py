@@ -22,6 +22,10 @@ def test_the_environment_wins_over_the_file_and_the_command_line_over_both(tmp_p
         ({"SPADEWORK_RETENTION_DAYS": "3"}, "retention_days"),
         ({"SPADEWORK_RETENTION_DAYS": "soon"}, "retention_days"),
         ({"SPADEWORK_CONCURRENCY": "0"}, "concurrency"),
+        ({"SPADEWORK_ROOTS": "~nobody-of-this-name/papers"}, "roots"),
+        ({"SPADEWORK_ON_FINISH": "[" * 100_000}, "SPADEWORK_ON_FINISH"),
+        ({"SPADEWORK_PUBLIC_URL": "desk.example.org"}, "public_url does not have the form asked for, such as https:"),
+        ({"SPADEWORK_SEARXNG_URL": "localhost:8888"}, "searxng_url does not have the form asked for, such as http:"),
     ],
 )
 def test_a_misspelt_or_wrong_variable_stops_the_start_and_is_named(
@@ -32,7 +36,9 @@ def test_a_misspelt_or_wrong_variable_stops_the_start_and_is_named(
     assert named in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["engin = 1", "not toml", "retention_days = 1"])
+@pytest.mark.parametrize(
+    "text", ["engin = 1", "not toml", "retention_days = 1", "roots = " + "[" * 100_000, "[tokens]\nann = ''"]
+)
 def test_a_bad_file_stops_the_start(text: str, tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(text, encoding="utf-8")
     with pytest.raises(BadSetting):
@@ -83,3 +89,30 @@ def test_a_whole_home_or_disk_is_never_a_workplace(tmp_path: Path) -> None:
     assert workplace(tmp_path) == (tmp_path.resolve(),)
     assert workplace(Path.home()) == ()
     assert workplace(Path("/")) == ()
+
+
+@pytest.mark.parametrize("given", ["canary-token-of-ann", "=canary-token-of-ann", "ann=", "a b=canary-token-of-ann"])
+def test_a_token_without_its_name_is_refused_and_never_shown(given: str, tmp_path: Path) -> None:
+    with pytest.raises(BadSetting) as caught:
+        Settings.load({"SPADEWORK_HOME": str(tmp_path), "SPADEWORK_TOKENS": given})
+    assert "tokens" in str(caught.value).lower()
+    assert "canary" not in str(caught.value)
+
+
+def test_a_home_and_roots_below_the_users_own_are_found_where_no_shell_has_written_them_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "desk").mkdir()
+    (tmp_path / "desk" / "config.toml").write_text('concurrency = 2\nroots = ["~/papers"]\n', encoding="utf-8")
+    settings = Settings.load({"SPADEWORK_HOME": "~/desk"})
+    assert (settings.home, settings.concurrency) == (tmp_path / "desk", 2)
+    assert settings.roots == (tmp_path / "papers",)
+    assert Settings.load({"SPADEWORK_HOME": "~/x", "SPADEWORK_ROOTS": "~/books"}).roots == (tmp_path / "books",)
+
+
+def test_a_base_url_may_stand_in_the_file_and_gives_way_to_its_variable(tmp_path: Path) -> None:
+    text = 'parallel_base_url = "http://127.0.0.1:1"\ncloro_base_url = "http://127.0.0.1:2"\n'
+    (tmp_path / "config.toml").write_text(text, encoding="utf-8")
+    settings = Settings.load({"SPADEWORK_HOME": str(tmp_path), "SPADEWORK_CLORO_BASE_URL": "http://127.0.0.1:3"})
+    assert settings.vendor_urls == {"parallel": "http://127.0.0.1:1", "cloro": "http://127.0.0.1:3"}

@@ -15,6 +15,8 @@ _JOB: Final = re.compile(r"research://jobs/(r_[0-9a-v]{36})(/[^?#]*)?")
 _SOURCE: Final = re.compile(r"/sources/([0-9a-f]{64})")
 #: How many ids a completion offers, the most that the protocol allows.
 OFFERED: Final = 100
+#: How many pages of jobs are looked through for an id.
+PAGES: Final = 50
 #: How much of a question stands for a title, in characters.
 SHOWN: Final = 120
 
@@ -117,15 +119,15 @@ async def read(address: Address, desk: Desk) -> Document:
 
 
 async def job_ids(desk: Desk, prefix: str) -> tuple[list[str], bool]:
-    """The caller's job ids that begin so, the newest first, and whether there are more than are given."""
+    """The caller's recent job ids that begin so, the newest first, and whether there may be more than are given."""
     found: list[str] = []
     cursor: str | None = None
-    while len(found) <= OFFERED:
+    for _ in range(PAGES):
         listing = await desk.check(cursor=cursor)
         found += [job.job_id for job in listing.jobs if job.job_id.startswith(prefix)]
-        if (cursor := listing.cursor) is None:
+        if (cursor := listing.cursor) is None or len(found) > OFFERED:
             break
-    return found[:OFFERED], len(found) > OFFERED
+    return found[:OFFERED], cursor is not None or len(found) > OFFERED
 
 
 async def hashes(desk: Desk, job_id: str, prefix: str) -> tuple[list[str], bool]:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import subprocess
+import sys
+from contextlib import suppress
 
 import anyio
+import anyio.abc
 
 from spadework.delivery import Tried
 from spadework.environ import inherited
@@ -30,13 +35,31 @@ async def run_hook(settings: Settings, job: Job, limit_s: float = LIMIT_S) -> Tr
     note = f"did not end within {limit_s:g} s"
     try:
         with anyio.move_on_after(limit_s):
-            done = await anyio.run_process(
-                list(settings.on_finish), input=body(job), env=environ, cwd=settings.home, check=False,
+            process = await anyio.open_process(
+                list(settings.on_finish), env=environ, cwd=settings.home, start_new_session=True,
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )  # fmt: skip
-            note = f"ended with code {done.returncode}" if done.returncode else ""
+            code = await _ran(process, body(job))
+            note = f"ended with code {code}" if code else ""
     except (OSError, ValueError, anyio.BrokenResourceError) as error:
         note = f"cannot be run ({type(error).__name__}: {error})"
     if note:
         log.warning("the command on_finish for %s %s", job.id, note)
     return Tried(note, ok=not note)
+
+
+async def _ran(process: anyio.abc.Process, text: bytes) -> int:
+    """Give a process its text, and wait; its exit code. One that is given up goes with all that it has started."""
+    async with process:
+        try:
+            if process.stdin is not None:
+                # It need not read.
+                with suppress(anyio.BrokenResourceError):
+                    await process.stdin.send(text)
+                await process.stdin.aclose()
+            return await process.wait()
+        except anyio.get_cancelled_exc_class():
+            if sys.platform != "win32":
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+            raise

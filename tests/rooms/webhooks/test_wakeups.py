@@ -231,6 +231,34 @@ async def test_a_command_that_goes_wrong_is_logged_and_changes_nothing(
 
 
 @within(30)
+async def test_a_command_that_is_given_up_goes_with_all_that_it_started(home: Path, tmp_path: Path) -> None:
+    # What it started holds the pipe's other end open for as long as it lives.
+    os.mkfifo(tmp_path / "pipe")
+    command = ("sh", "-c", f"sleep 600 > {tmp_path / 'pipe'} & wait")
+    async with office(home, on_finish=command) as here:
+        job = await here.ended(COMMAND)
+        async with anyio.create_task_group() as group:
+            group.start_soon(run_hook, here.kit.settings, job, 0.5)
+            assert await anyio.Path(tmp_path / "pipe").read_bytes() == b""
+
+
+def test_an_inbox_on_a_full_disk_keeps_whole_lines(home: Path, tmp_path: Path) -> None:
+    # A limit to a file's size meets a write halfway, as a full disk does.
+    script = (
+        "import resource, sys\n"
+        "from spadework import inbox\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, 1_000))\n"
+        "try:\n"
+        "    for n in range(100): inbox.append(*sys.argv[1:], {'id': f'm{n}', 'text': 'x' * 70})\n"
+        "except OSError: sys.exit(3)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(home), str(tmp_path)], timeout=20, check=False)
+    assert done.returncode == 3
+    inbox.append(str(home), str(tmp_path), {"id": "last"})
+    assert [row["id"] for row in inbox.read(str(home), str(tmp_path))[0]] == [*(f"m{n}" for n in range(10)), "last"]
+
+
+@within(30)
 async def test_a_command_that_reads_nothing_does_not_fail_the_courier(home: Path) -> None:
     async with office(home, on_finish=(sys.executable, "-c", "import os; os.close(0)")) as here:
         await here.ended(COMMAND)
