@@ -362,8 +362,8 @@ class Runner:
     def _finishing(self, job: Job, report: Report) -> Change:
         fields = {
             "status": Status.COMPLETED, "outcome": report.outcome, "phase": "done", "progress": 1.0, "eta_s": None,
-            "sources": len(report.sources), "cost_usd": report.cost.amount if report.cost.unit == "usd" else None, "error": None,
-            "finished_at": self._clock.wall(),
+            "sources": len(report.sources), "error": None, "finished_at": self._clock.wall(),
+            "cost_usd": report.cost.amount if report.cost.unit == "usd" else None,
         }  # fmt: skip
         found = "nothing found" if report.outcome is Outcome.NO_EVIDENCE else f"{len(report.citations)} citations"
         event = Event(at=self._clock.wall(), kind="completed", text=found)
