@@ -300,7 +300,7 @@ async def test_a_coding_that_was_not_offered_is_refused(serve, coding):
         await ask(server.url + "/", trust=server.url)
 
 
-@pytest.mark.parametrize("body", [gzip.compress(b"whole")[:-6], b"no gzip at all"])
+@pytest.mark.parametrize("body", [gzip.compress(b"whole")[:-6], b"no gzip at all"], ids=["cut off", "another"])
 async def test_a_broken_gzip_body_is_no_answer(serve, body):
     server = serve(answer(body, "content-encoding: gzip"))
     with pytest.raises(BadReply):
