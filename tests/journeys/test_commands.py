@@ -151,6 +151,8 @@ def test_what_cannot_be_written_is_said(run: Run, home: Path, tmp_path: Path) ->
 
 
 def test_an_interrupted_command_keeps_its_job_and_says_how_to_go_on(run: Run, home: Path, tmp_path: Path) -> None:
+    # Tests that were started in the background ignore the signal, and so would what they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [*SPADEWORK, "research", "Slow [script: read 60 0.1; report]", "--engine", "scripted"],
         env=environment(home), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
